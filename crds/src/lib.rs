@@ -1,0 +1,1 @@
+//! The types that operator and worker share. No I/O happens here.

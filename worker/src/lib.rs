@@ -1,0 +1,8 @@
+//! The worker: consumes CloudEvents from Kafka and lands them as files in object storage.
+//!
+//! Pure code stands apart from I/O. `events`, `cut` and `files` decide and transform; `kafka`, `store`
+//! and `runtime` do. Time, randomness and I/O come in as arguments.
+
+pub mod events;
+pub mod files;
+pub mod store;
