@@ -1,0 +1,159 @@
+//! What goes into the partition machine and what comes out of it.
+
+use super::{Hold, HoldReason, Manifest, Ranges, Resolution, Trigger};
+
+/// What the caller learns and passes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// Tip, genesis and committed offset are known.
+    Resolved(Resolution),
+    /// Time passes; at least twice a second.
+    Tick,
+    /// Encoded size of the largest file of the open cut.
+    Size(u64),
+    /// The consumer's position, after every record below it has been offered.
+    Position {
+        /// Read generation that it belongs to.
+        generation: u64,
+        /// Next offset that the consumer will deliver.
+        position: i64,
+    },
+    /// The create-only put of the manifest is decided.
+    ManifestPut(PutOutcome),
+    /// Every planned file that was to be put is there; or an object differs.
+    FilesPut(Result<(), String>),
+    /// Which planned files of the adopted manifest are not there; or an object differs.
+    FilesChecked(Result<Vec<usize>, String>),
+    /// The rows of an adopted cut were read again; whether they equal what the manifest promised.
+    Replayed(Result<(), String>),
+    /// A commit was answered.
+    Committed {
+        /// The answer.
+        ok: bool,
+    },
+    /// The log begins above the offset that was to be read.
+    OutOfRange {
+        /// Read generation that it belongs to.
+        generation: u64,
+        /// First offset that the log still has.
+        low: i64,
+    },
+    /// The consumer reported an error for this partition.
+    ConsumerError {
+        /// Read generation that it belongs to.
+        generation: u64,
+        /// Which hold it means.
+        reason: HoldReason,
+        /// The library's words.
+        detail: String,
+    },
+    /// A record cannot be put into a file.
+    Unencodable(String),
+    /// The memory budget is short: close the cut early.
+    ShortOfMemory,
+    /// The partition goes away. `lost`: it already belongs to another member.
+    Revoke {
+        /// Nothing may be finished any more.
+        lost: bool,
+    },
+    /// The deadline of the revocation is over.
+    Deadline,
+}
+
+/// How a create-only put of a manifest ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PutOutcome {
+    /// Ours is there, be it by this try or an earlier one whose reply was lost.
+    Won(Manifest),
+    /// Another worker's is there.
+    Rival(Manifest),
+}
+
+/// What the caller must do, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Find tip, genesis and committed offset; answer with [`Input::Resolved`].
+    Resolve,
+    /// Drop all buffered rows and every body that waits to be put.
+    Discard,
+    /// Read from `offset` on; records carry `generation` from now on.
+    Seek {
+        /// First offset.
+        offset: i64,
+        /// Leader epoch at `offset`, so that the broker validates it; -1 when unknown.
+        epoch: i32,
+        /// The new read generation.
+        generation: u64,
+    },
+    /// Stop reading.
+    Pause,
+    /// Encode the buffered rows and put the manifest; answer with [`Input::ManifestPut`].
+    Cut(CutPlan),
+    /// Put these files of the manifest in flight; answer with [`Input::FilesPut`].
+    PutFiles(Vec<usize>),
+    /// Ask which planned files exist; answer with [`Input::FilesChecked`].
+    CheckFiles(Manifest),
+    /// Collect the rows that follow under this manifest's own rules.
+    Replay(Manifest),
+    /// Encode the rows of the adopted cut and compare; answer with [`Input::Replayed`].
+    EncodeReplay {
+        /// Source rows are gone and the settings say to go on without them.
+        incomplete: bool,
+    },
+    /// Commit, asynchronously; answer with [`Input::Committed`].
+    Commit {
+        /// Next offset to be read.
+        offset: i64,
+        /// Leader epoch of the last record below it; -1 when unknown.
+        epoch: i32,
+        /// Nonce of the finished tip.
+        nonce: String,
+    },
+    /// Mark the cut that starts here as finished, best effort.
+    MarkDone(i64),
+    /// Name a loss in the ledger.
+    NameLoss {
+        /// First lost offset.
+        from: i64,
+        /// First offset after the loss.
+        to: i64,
+    },
+    /// The partition is on hold.
+    Held(Hold),
+    /// Nothing is left to do: the partition may go.
+    Release,
+}
+
+/// A cut that closes now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CutPlan {
+    /// First offset; the previous cut's `to`.
+    pub from: i64,
+    /// First offset after the cut.
+    pub to: i64,
+    /// Leader epoch of the last record below `to`; -1 when unknown.
+    pub epoch: i32,
+    /// Nonce of the previous manifest.
+    pub prev: String,
+    /// Offsets that became dead letters.
+    pub dead: Ranges,
+    /// Offsets left out by policy.
+    pub filtered: Ranges,
+    /// Offsets that the log does not have.
+    pub absent: Ranges,
+    /// Offsets that the log lost.
+    pub lost: Ranges,
+    /// Why it closed.
+    pub trigger: Trigger,
+}
+
+/// Whether a record may be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admit {
+    /// Decode it, put it into the open cut, then call [`Machine::taken`].
+    Take,
+    /// Of an older generation or below the expected offset: drop it.
+    Drop,
+    /// The open cut is full and another is in flight: offer it again later.
+    Wait,
+}
