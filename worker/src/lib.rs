@@ -6,4 +6,8 @@
 pub mod cut;
 pub mod events;
 pub mod files;
+pub mod kafka;
+pub mod metrics;
+pub mod runtime;
+pub mod settings;
 pub mod store;

@@ -203,9 +203,9 @@ impl Machine {
                     self.hold_at(Hold { reason, from: at, to: at + 1, detail }, now, fx);
                 }
             }
-            Input::Unencodable(detail) => {
+            Input::Stuck { reason, detail } => {
                 let at = self.open.expected;
-                self.hold_at(Hold { reason: HoldReason::Unencodable, from: at, to: at + 1, detail }, now, fx);
+                self.hold_at(Hold { reason, from: at, to: at + 1, detail }, now, fx);
             }
             Input::ShortOfMemory => {
                 if self.stage == Stage::Reading && self.flight.is_none() && !self.open.is_empty() {
