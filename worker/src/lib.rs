@@ -5,4 +5,5 @@
 
 pub mod events;
 pub mod files;
+pub mod settings;
 pub mod store;
