@@ -256,3 +256,63 @@ impl<'de> Deserialize<'de> for List {
         d.deserialize_any(Items)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_as_people_write_them() {
+        for (text, bytes) in [("128MiB", 128 << 20), ("64 KB", 64_000), ("1000", 1000)] {
+            let size: Size = serde_json::from_value(json!(text)).unwrap();
+            assert_eq!(size, Size::bytes(bytes), "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_written_exactly() {
+        for (bytes, text) in [
+            (128 << 20, "128MiB"),
+            (1025, "1025"),
+            (3 << 10, "3KiB"),
+            (0, "0"),
+        ] {
+            assert_eq!(Size::bytes(bytes).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_duration_needs_its_unit() {
+        let span: Span = serde_json::from_value(json!("1h 30m")).unwrap();
+        assert_eq!(span, Span::from_secs(5400));
+        for bad in [json!("10"), json!(10), json!("-1s"), json!("")] {
+            let error = serde_json::from_value::<Span>(bad).unwrap_err().to_string();
+            assert!(error.contains("a duration with its unit"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_start_time_may_have_any_offset() {
+        let text = json!("2025-12-21T11:00:00+01:00");
+        let start: StartFrom = serde_json::from_value(text).unwrap();
+        assert_eq!(start.to_string(), "2025-12-21T10:00:00Z");
+    }
+
+    #[test]
+    fn a_list_is_the_same_as_text_with_commas() {
+        for list in [json!("a, b,"), json!(["a", "b"]), json!(["a,b"])] {
+            let list: List = serde_json::from_value(list).unwrap();
+            assert_eq!(list, ["a", "b"].into_iter().collect());
+        }
+    }
+
+    #[test]
+    fn a_secret_shows_itself_only_when_asked() {
+        let secret = Secret::new("hunter2");
+        let shown = format!("{secret} {secret:?} {}", json!(secret));
+        assert_eq!(shown, "*** *** \"***\"");
+        assert_eq!(secret.expose(), "hunter2");
+    }
+}

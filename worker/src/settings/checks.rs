@@ -43,7 +43,14 @@ impl Checks<'_> {
             self.missing(path, allowed);
         }
         for server in servers.iter().filter(|server| !is_server(server)) {
-            self.refuse(path, format!("{server:?}"), allowed);
+            // What looks like `user:password@host` is not shown.
+            let hidden = server.contains('@');
+            let value = if hidden {
+                "***".to_owned()
+            } else {
+                format!("{server:?}")
+            };
+            self.refuse(path, value, allowed);
         }
     }
 

@@ -8,17 +8,8 @@ use eventsink_crds::settings::Settings;
 use serde_json::{Map, Value as Json};
 use serde_path_to_error::{Path, Segment};
 
-use super::error::{Mistakes, Problem};
+use super::error::{self, Mistakes, Problem};
 use super::{layers, yaml};
-
-/// Keys whose values are never shown, in whatever section they stand.
-const SECRETS: [&str; 5] = [
-    "password",
-    "key_password",
-    "access_key_id",
-    "secret_access_key",
-    "session_token",
-];
 
 /// A key that differs from a known one by more than this share of itself does not mean that one.
 const SIMILAR: f64 = 0.7;
@@ -95,8 +86,7 @@ fn problem(words: &str, steps: &[String], value: Option<&Json>) -> Problem {
         other => other.to_owned(),
     };
     // Text in place of a section may hold anything, a login too.
-    let hidden = steps.iter().any(|step| SECRETS.contains(&step.as_str()))
-        || expected.starts_with("struct ");
+    let hidden = error::is_secret(steps) || expected.starts_with("struct ");
     Problem::NotAllowed {
         value: shown(value, hidden),
         allowed,

@@ -116,6 +116,20 @@ fn suggestion(nearest: &Option<String>, known: &[String]) -> String {
     }
 }
 
+/// Keys whose values are never shown, in whatever section they stand.
+const SECRETS: [&str; 5] = [
+    "password",
+    "key_password",
+    "access_key_id",
+    "secret_access_key",
+    "session_token",
+];
+
+/// Whether the value at this path must not be shown.
+pub(super) fn is_secret(steps: &[String]) -> bool {
+    steps.iter().any(|step| SECRETS.contains(&step.as_str()))
+}
+
 /// Collects mistakes; at most one per key, and none below a key that is already known to be wrong.
 #[derive(Debug, Default)]
 pub(super) struct Mistakes(Vec<Mistake>);
@@ -141,14 +155,13 @@ impl Mistakes {
         });
     }
 
-    /// Whether the key, or the section around it, is known to be wrong.
+    /// Whether the key, the section around it or an item of it is known to be wrong.
     pub(super) fn covers(&self, path: &str) -> bool {
         self.0.iter().any(|known| {
-            path.strip_prefix(known.path.as_str())
-                .is_some_and(|rest| match rest.chars().next() {
-                    None => true,
-                    Some(next) => !known.path.is_empty() && (next == '.' || next == '['),
-                })
+            let known = known.path.as_str();
+            known == path
+                || (!known.is_empty() && is_below(path, known, &['.', '[']))
+                || is_below(known, path, &['['])
         })
     }
 
@@ -161,4 +174,10 @@ impl Mistakes {
         mistakes.sort_by(|a, b| a.path.cmp(&b.path).then_with(|| a.origin.cmp(&b.origin)));
         Err(SettingsError { mistakes })
     }
+}
+
+/// Whether `path` is `parent` with one of the `signs` and more after it.
+fn is_below(path: &str, parent: &str, signs: &[char]) -> bool {
+    path.strip_prefix(parent)
+        .is_some_and(|rest| rest.starts_with(signs))
 }

@@ -10,7 +10,7 @@ use yaml_rust2::Event;
 use yaml_rust2::parser::Parser;
 use yaml_rust2::scanner::{Marker, ScanError, TScalarStyle};
 
-use super::error::{Mistake, Problem};
+use super::error::{self, Mistake, Problem};
 use super::variables::{self, Masked};
 
 /// Nesting beyond this is refused; settings need five levels.
@@ -115,7 +115,12 @@ impl Reader<'_> {
         let kind = match self.masked.resolve(text, self.env) {
             Ok(resolved) if null || resolved.is_empty() => ValueKind::Nil,
             Ok(resolved) => ValueKind::String(resolved),
-            Err(problem) => {
+            Err(mut problem) => {
+                if let Problem::MalformedVariable { text } = &mut problem
+                    && error::is_secret(path)
+                {
+                    "${***".clone_into(text);
+                }
                 let mistake = self.mistake(at, path, problem);
                 self.document.unresolved.push(mistake);
                 ValueKind::Nil
