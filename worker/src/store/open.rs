@@ -18,7 +18,6 @@ use super::error::Location;
 use super::wire::Connector;
 use super::{S3Options, Secret, StoreError, StoreErrorKind};
 
-const OPEN: &str = "open the store";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Two quick retries for connections that went stale; the patient loop is `retry`.
@@ -41,11 +40,12 @@ pub(super) fn disk(base: &Path) -> Result<(LocalFileSystem, Location), StoreErro
         on_disk: true,
         secrets: Vec::new(),
     };
-    std::fs::create_dir_all(base).map_err(|e| location.classify(OPEN, &e))?;
-    let whole = std::fs::canonicalize(base).map_err(|e| location.classify(OPEN, &e))?;
+    std::fs::create_dir_all(base).map_err(|e| location.classify(&opening(&location), &e))?;
+    let whole =
+        std::fs::canonicalize(base).map_err(|e| location.classify(&opening(&location), &e))?;
     location.place = format!("file://{}", whole.display());
-    let store =
-        LocalFileSystem::new_with_prefix(&whole).map_err(|e| location.classify(OPEN, &e))?;
+    let store = LocalFileSystem::new_with_prefix(&whole)
+        .map_err(|e| location.classify(&opening(&location), &e))?;
     Ok((store.with_fsync(true), location))
 }
 
@@ -92,7 +92,9 @@ pub(super) fn s3(options: &S3Options, prefix: &str) -> Result<(AmazonS3, Locatio
         // Other stores are spared a header that some refuse.
         None => builder.with_checksum_algorithm(Checksum::SHA256),
     };
-    let store = builder.build().map_err(|e| location.classify(OPEN, &e))?;
+    let store = builder
+        .build()
+        .map_err(|e| location.classify(&opening(&location), &e))?;
     Ok((store, location))
 }
 
@@ -105,8 +107,12 @@ fn configured_endpoint(options: &S3Options, builder: &AmazonS3Builder) -> Option
         .or_else(|| builder.get_config_value(&AmazonS3ConfigKey::Endpoint))
 }
 
+fn opening(location: &Location) -> String {
+    format!("open {}", location.place)
+}
+
 fn refuse(location: &Location, words: &str) -> StoreError {
-    location.error(StoreErrorKind::Other, OPEN, words)
+    location.error(StoreErrorKind::Other, opening(location), words)
 }
 
 /// A bucket becomes part of a URL or a host name, where a wrong character could only fail later and less clearly.
@@ -129,6 +135,10 @@ fn bucket_endpoint(
     options: &S3Options,
     location: &Location,
 ) -> Result<String, StoreError> {
+    if endpoint.contains('@') {
+        let words = "the endpoint contains a user or password; use the settings for keys";
+        return Err(refuse(location, words));
+    }
     let wrong = |why: &str| {
         refuse(
             location,
@@ -136,12 +146,6 @@ fn bucket_endpoint(
         )
     };
     let mut url = Url::parse(endpoint).map_err(|e| wrong(&format!("is not a URL ({e})")))?;
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(refuse(
-            location,
-            "the endpoint contains a user or password; use the settings for keys",
-        ));
-    }
     match url.scheme() {
         "https" => {}
         "http" if options.insecure_http => {}

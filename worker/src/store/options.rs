@@ -66,6 +66,6 @@ pub struct S3Options {
     pub session_token: Option<Secret>,
     /// PEM file of certificates trusted in addition to the system's.
     pub ca_file: Option<PathBuf>,
-    /// Allow an `http://` endpoint: keys are not sent then, but data travels in the clear.
+    /// Allow an `http://` endpoint. The secret key is never sent, but data and a session token then travel in the clear.
     pub insecure_http: bool,
 }

@@ -35,14 +35,15 @@ impl Backoff {
 
 /// Runs `op` until it succeeds. `what` names it in the log; `on_error` sees every failure and the wait that follows,
 /// before the wait, so that metrics and the breaker keep up.
-pub async fn retry<T, F>(
+pub async fn retry<T, F, Fut>(
     backoff: Backoff,
     what: &str,
     mut op: F,
     mut on_error: impl FnMut(&StoreError, Duration),
 ) -> T
 where
-    F: AsyncFnMut() -> Result<T, StoreError>,
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Result<T, StoreError>>,
 {
     let mut failures = 0_u32;
     loop {
@@ -116,13 +117,13 @@ mod tests {
         };
         let mut tries = 0;
         let mut seen = Vec::new();
-        let op = async || {
+        let op = || {
             tries += 1;
-            match tries {
+            std::future::ready(match tries {
                 1 => Err(place.error(StoreErrorKind::Timeout, "put k", "late")),
                 2 => Err(place.error(StoreErrorKind::Denied, "put k", "no")),
                 n => Ok(n),
-            }
+            })
         };
         let got = retry(none, "put k", op, |e, _| seen.push(e.kind())).await;
         assert_eq!(
