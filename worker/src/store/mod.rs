@@ -136,9 +136,9 @@ impl Store {
         );
         let refused = match self.within(limit, &what, put).await? {
             Ok(_) => return Ok(Put::Created),
-            Err(error @ object_store::Error::AlreadyExists { .. }) => {
-                self.location
-                    .error(StoreErrorKind::Conflict, &what, &error.to_string())
+            Err(object_store::Error::AlreadyExists { .. }) => {
+                let words = "the store says that it exists, and then has nothing there";
+                self.location.error(StoreErrorKind::Conflict, &what, words)
             }
             Err(error) => self.location.classify(&what, &error),
         };
