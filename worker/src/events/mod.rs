@@ -11,6 +11,8 @@ mod data;
 mod media;
 mod outcome;
 mod structured;
+#[cfg(test)]
+mod tests;
 mod time;
 
 pub use outcome::{Decoded, FilterReason, NonCloudEvents, Note, Notes, Policy, Reason, Rejection};

@@ -35,6 +35,8 @@ pub(super) fn decode<'a>(record: &Record<'a>, notes: &mut Notes) -> Result<Event
         notes.insert(Note::HeaderMismatch);
     }
     let mut event = attributes.finish(notes)?;
+    // A null member is an unset one everywhere but in data, where null is a value.
+    let data_base64 = data_base64.filter(|&raw| raw != "null");
     event.data = match (data, data_base64) {
         (None, None) => Data::None,
         (Some(_), Some(_)) => {
