@@ -35,14 +35,27 @@ pub(super) fn from_bytes<'a>(
 /// Bounds the nesting of JSON. The count of opening brackets bounds the depth from above, so that data
 /// with few of them, inside strings or not, is never looked at byte by byte.
 pub(super) fn check_depth(json: &[u8]) -> Result<(), Rejection> {
-    let openings = json.iter().filter(|&&byte| byte | 0x20 == b'{').count();
-    if openings <= MAX_DEPTH || depth(json) <= MAX_DEPTH {
+    if openings(json) <= MAX_DEPTH || depth(json) <= MAX_DEPTH {
         return Ok(());
     }
     Err(Rejection::new(
         Reason::TooDeep,
         format!("data is nested deeper than {MAX_DEPTH} levels, which its readers cannot parse"),
     ))
+}
+
+/// Counts `{` and `[`, which differ in one bit. Blocks that a byte can count let the compiler use whole
+/// vector registers of bytes.
+fn openings(json: &[u8]) -> usize {
+    let in_block = |block: &[u8]| -> u8 {
+        block
+            .iter()
+            .map(|&byte| u8::from(byte | 0x20 == b'{'))
+            .sum()
+    };
+    json.chunks(128)
+        .map(|block| usize::from(in_block(block)))
+        .sum()
 }
 
 /// Deepest nesting of brackets outside strings.
