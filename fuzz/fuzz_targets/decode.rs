@@ -1,5 +1,5 @@
 //! Feeds the decoder arbitrary records. It must not panic, must explain each rejection in bounds, and
-//! must keep the bytes of binary data.
+//! must keep the bytes of binary data. `cargo +nightly fuzz run decode` in this folder starts it.
 //!
 //! An input is a record: lines `name: value` as headers (a line without colon has a null value), an
 //! empty line, then the value; without an empty line the value is null.
