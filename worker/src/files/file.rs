@@ -147,7 +147,8 @@ fn new_writer<C: Columns>(
     // Without Arrow's own copy of the schema every reader sees the Parquet types alone, and the same ones.
     let options = ArrowWriterOptions::new()
         .with_properties(properties.clone())
-        .with_skip_arrow_metadata(true);
+        .with_skip_arrow_metadata(true)
+        .with_schema_root("eventsink".to_owned());
     Ok(ArrowWriter::try_new_with_options(
         Vec::new(),
         C::schema().clone(),

@@ -258,3 +258,290 @@ impl Place {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{DAY, MORNING, event, event_of};
+    use super::*;
+
+    fn version(event: &Event<'_>) -> String {
+        version_segment(schema_version(event, "v1")).into_owned()
+    }
+
+    fn with_dataschema(uri: &'static str) -> String {
+        version(&Event {
+            dataschema: Some(uri.into()),
+            ..event()
+        })
+    }
+
+    fn with_type(text: &'static str) -> String {
+        version(&Event {
+            r#type: text.into(),
+            ..event()
+        })
+    }
+
+    #[test]
+    fn hostile_versions_stay_one_bounded_segment() {
+        let long = "x/".repeat(2048);
+        for value in [
+            "..", ".", "../..", "_x", "/", "a\0b", "a b", "dt=1", "ü☃", "%2F", &long,
+        ] {
+            let segment = version(&event_of(value));
+            assert!(segment.len() <= LONGEST_SEGMENT, "{value:?} -> {segment}");
+            assert!(
+                !segment.starts_with(['.', '_']) && !segment.is_empty(),
+                "{value:?} -> {segment}"
+            );
+            assert!(
+                segment.bytes().all(|byte| is_plain(byte) || byte == b'%'),
+                "{value:?} -> {segment}"
+            );
+        }
+    }
+
+    #[test]
+    fn escapes_are_the_ones_people_know() {
+        let cases = [
+            ("v2", "v2"),
+            ("../..", "%2E.%2F.."),
+            (".", "%2E"),
+            ("_x", "%5Fx"),
+            ("x_.y", "x_.y"),
+            ("a/b c", "a%2Fb%20c"),
+            ("ü", "%C3%BC"),
+            ("a=b", "a%3Db"),
+            ("100%", "100%25"),
+            ("other", "%6Fther"),
+        ];
+        for (value, expected) in cases {
+            assert_eq!(version_segment(value), expected);
+        }
+    }
+
+    #[test]
+    fn different_values_never_share_a_segment() {
+        let long = "a".repeat(4096);
+        let umlauts = "ü".repeat(60);
+        let cut = segment(&long).into_owned();
+        let longer = format!("{long}b");
+        let same_length = format!("{}b", &long[1..]);
+        let umlauts_cut = segment(&umlauts).into_owned();
+        let values = [
+            "",
+            "-",
+            "%2D",
+            "other",
+            "%6Fther",
+            ".",
+            "%2E",
+            "_",
+            "%5F",
+            "a",
+            "A",
+            "a/b",
+            "a%2Fb",
+            &long,
+            &longer,
+            &same_length,
+            &cut,
+            &umlauts,
+            &umlauts_cut,
+        ];
+        let mut segments: Vec<_> = values.iter().map(|value| version_segment(value)).collect();
+        segments.sort();
+        segments.dedup();
+        assert_eq!(segments.len(), values.len());
+    }
+
+    #[test]
+    fn a_value_of_exactly_the_longest_length_is_kept_whole() {
+        let value = "a".repeat(LONGEST_SEGMENT);
+        assert_eq!(segment(&value), value);
+    }
+
+    #[test]
+    fn a_shortened_value_never_ends_inside_an_escape() {
+        for plain in 0..4 {
+            let value = format!("{}{}", "a".repeat(plain), "ü".repeat(200));
+            let shortened = segment(&value);
+            let head = &shortened[..shortened.len() - HASH_DIGITS - CUT_MARK.len()];
+            assert_eq!((head.len() - plain) % 3, 0, "{shortened}");
+        }
+    }
+
+    #[test]
+    fn keys_of_the_longest_values_stay_below_900_bytes() {
+        let text = "☃".repeat(300);
+        let place = Place {
+            kind: FileKind::Rows,
+            version: segment(&text).into(),
+            day: 2_932_896,
+        };
+        let name = FileName {
+            timestamp: Some(MORNING),
+            first: i64::MAX,
+            rows: u64::MAX,
+        };
+        assert!(place.key(&text, i32::MAX, name).len() <= 900);
+    }
+
+    #[test]
+    fn the_extension_names_the_version_before_all_else() {
+        let event = Event {
+            dataschema: Some("https://example.com/v2".into()),
+            r#type: "order.v3".into(),
+            ..event_of("1.2-beta")
+        };
+        assert_eq!(version(&event), "1.2-beta");
+    }
+
+    #[test]
+    fn an_empty_extension_is_no_version() {
+        assert_eq!(version(&event_of("")), "v1");
+    }
+
+    #[test]
+    fn the_last_segment_of_dataschema_may_be_a_version() {
+        let cases = [
+            ("https://example.com/order/v2", "v2"),
+            ("https://example.com/order/1.3/", "1.3"),
+            ("https://example.com/order/v2?x=/v9#/v8", "v2"),
+            ("/schemas/7", "7"),
+            ("https://10.0.0.1", "v1"),
+            ("https://10.0.0.1/", "v1"),
+            ("https://example.com/v2/order.json", "v1"),
+            ("https://example.com/v", "v1"),
+            ("https://example.com/v2.", "v1"),
+            ("https://example.com/vv2", "v1"),
+            ("https://example.com/2-beta", "v1"),
+            ("", "v1"),
+        ];
+        for (uri, expected) in cases {
+            assert_eq!(with_dataschema(uri), expected, "{uri}");
+        }
+    }
+
+    #[test]
+    fn the_end_of_type_may_be_a_version() {
+        let cases = [
+            ("com.example.order.v2", "v2"),
+            ("com.example.order.v1.3", "v1.3"),
+            ("com.v1.order", "v1"),
+            ("com.v7.order.v2", "v2"),
+            ("com.example.order.2", "v1"),
+            ("com.example.order.v", "v1"),
+            ("com.example.order.v2x", "v1"),
+            ("com.example.view", "v1"),
+            ("v2", "v1"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(with_type(text), expected, "{text}");
+        }
+    }
+
+    fn day_of(kafka: Option<i64>, event_millis: Option<i64>) -> Option<String> {
+        day(
+            PartitionBy::EventTime,
+            kafka,
+            event_millis.map(|at| at * 1000),
+        )
+        .map(date_text)
+    }
+
+    #[test]
+    fn the_event_names_the_day_within_its_window_only() {
+        let cases = [
+            (MORNING - 400 * DAY, "2024-11-16"),
+            (MORNING - 400 * DAY - 1, "2025-12-21"),
+            (MORNING + 2 * DAY, "2025-12-23"),
+            (MORNING + 2 * DAY + 1, "2025-12-21"),
+        ];
+        for (event, expected) in cases {
+            assert_eq!(
+                day_of(Some(MORNING), Some(event)).as_deref(),
+                Some(expected),
+                "{event}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_kafka_day_is_used_when_rules_or_events_say_so() {
+        let event = Some((MORNING - DAY) * 1000);
+        assert_eq!(
+            day(PartitionBy::KafkaTimestamp, Some(MORNING), event)
+                .map(date_text)
+                .as_deref(),
+            Some("2025-12-21")
+        );
+        assert_eq!(day_of(Some(MORNING), None).as_deref(), Some("2025-12-21"));
+    }
+
+    #[test]
+    fn days_outside_1970_to_9999_are_none() {
+        let end = END_OF_DAYS * DAY;
+        assert_eq!(day_of(Some(0), None).as_deref(), Some("1970-01-01"));
+        assert_eq!(day_of(Some(end - 1), None).as_deref(), Some("9999-12-31"));
+        for kafka in [None, Some(-1), Some(end), Some(i64::MIN), Some(i64::MAX)] {
+            assert_eq!(day_of(kafka, Some(MORNING)), None, "{kafka:?}");
+        }
+    }
+
+    #[test]
+    fn a_place_reads_back_from_its_key() {
+        let name = FileName {
+            timestamp: None,
+            first: 0,
+            rows: 1,
+        };
+        for place in [
+            Place {
+                kind: FileKind::Rows,
+                version: "%2E.".into(),
+                day: 20_443,
+            },
+            Place {
+                kind: FileKind::DeadLetters,
+                version: "".into(),
+                day: 0,
+            },
+        ] {
+            let key = place.key("t/ü", 3, name);
+            let plan = PlannedFile {
+                key,
+                kind: place.kind,
+                rows: 1,
+                first: 0,
+                last: 0,
+                digest: String::new(),
+            };
+            assert_eq!(Place::of_plan(&plan).unwrap(), place);
+        }
+    }
+
+    #[test]
+    fn a_foreign_key_is_no_plan() {
+        for key in [
+            "",
+            "a/b/c",
+            "t/v1/dt=x/pid=0/n",
+            "t/v1/dt=1969-12-31/pid=0/n",
+            "t/v1/dt=+10000-01-01/p/n",
+        ] {
+            let plan = PlannedFile {
+                key: key.into(),
+                kind: FileKind::Rows,
+                rows: 0,
+                first: 0,
+                last: 0,
+                digest: String::new(),
+            };
+            assert!(
+                matches!(Place::of_plan(&plan), Err(EncodeError::PlanKey { .. })),
+                "{key}"
+            );
+        }
+    }
+}

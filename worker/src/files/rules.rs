@@ -94,7 +94,7 @@ mod tests {
             rules.canonical_json(),
             r#"{"layout":1,"format":"parquet","partition_by":"EventTime","default_schema_version":"v1","max_open_keys":64,"non_cloud_events":"reject"}"#
         );
-        assert_eq!(rules.digest(), "DIGEST");
+        assert_eq!(rules.digest(), "209f621b604a3c2bcd21633fbc1bebaf");
     }
 
     #[test]
