@@ -6,6 +6,7 @@
 pub mod cut;
 pub mod events;
 pub mod files;
+pub mod http;
 pub mod kafka;
 pub mod metrics;
 pub mod runtime;

@@ -6,9 +6,7 @@ use std::collections::BTreeSet;
 use std::fmt::Debug;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use eventsink_worker::events::{
-    Data, Decoded, Event, Header, Note, Notes, Policy, Record, Time, decode,
-};
+use eventsink_worker::events::{Data, Decoded, Event, Header, Note, Notes, Policy, Record, Time, decode};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -83,9 +81,7 @@ enum DataSpec {
 }
 
 fn cases() -> Vec<Case> {
-    serde_json::from_str::<File>(CASES)
-        .expect("the case file follows its format")
-        .cases
+    serde_json::from_str::<File>(CASES).expect("the case file follows its format").cases
 }
 
 /// The bytes notation of the case file.
@@ -93,49 +89,24 @@ fn bytes(spec: &Value) -> Option<Vec<u8>> {
     match spec {
         Value::Null => None,
         Value::String(text) => Some(text.clone().into_bytes()),
-        _ => Some(
-            match (
-                &spec["base64"],
-                &spec["parts"],
-                &spec["repeat"],
-                &spec["times"],
-            ) {
-                (Value::String(text), ..) => {
-                    STANDARD.decode(text).expect("base64 in the case file")
-                }
-                (_, Value::Array(parts), ..) => parts.iter().filter_map(bytes).flatten().collect(),
-                (_, _, Value::String(text), Value::Number(times)) => text
-                    .repeat(times.as_u64().expect("a count") as usize)
-                    .into_bytes(),
-                _ => panic!("not in the bytes notation: {spec}"),
-            },
-        ),
+        _ => Some(match (&spec["base64"], &spec["parts"], &spec["repeat"], &spec["times"]) {
+            (Value::String(text), ..) => STANDARD.decode(text).expect("base64 in the case file"),
+            (_, Value::Array(parts), ..) => parts.iter().filter_map(bytes).flatten().collect(),
+            (_, _, Value::String(text), Value::Number(times)) => {
+                text.repeat(times.as_u64().expect("a count") as usize).into_bytes()
+            }
+            _ => panic!("not in the bytes notation: {spec}"),
+        }),
     }
 }
 
 /// Calls `check` with what the decoder makes of the case's record.
 fn with_decoded<R>(case: &Case, check: impl FnOnce(&Decoded<'_>) -> R) -> R {
     let (key, value) = (bytes(&case.record.key), bytes(&case.record.value));
-    let pairs: Vec<_> = case
-        .record
-        .headers
-        .iter()
-        .map(|(name, value)| (bytes(name).expect("a header name"), bytes(value)))
-        .collect();
-    let headers: Vec<_> = pairs
-        .iter()
-        .map(|(name, value)| Header {
-            name,
-            value: value.as_deref(),
-        })
-        .collect();
-    let record = Record {
-        offset: 7,
-        timestamp: None,
-        key: key.as_deref(),
-        value: value.as_deref(),
-        headers: &headers,
-    };
+    let pairs: Vec<_> =
+        case.record.headers.iter().map(|(name, value)| (bytes(name).expect("a header name"), bytes(value))).collect();
+    let headers: Vec<_> = pairs.iter().map(|(name, value)| Header { name, value: value.as_deref() }).collect();
+    let record = Record { offset: 7, timestamp: None, key: key.as_deref(), value: value.as_deref(), headers: &headers };
     check(&decode(&record, &case.policy))
 }
 
@@ -147,24 +118,14 @@ fn expected_event(spec: &EventSpec) -> Event<'static> {
         source: spec.source.clone().into(),
         r#type: spec.r#type.clone().into(),
         subject: optional(&spec.subject),
-        time: spec.time.as_ref().map(|time| Time {
-            micros: time.micros,
-            raw: optional(&time.raw),
-        }),
+        time: spec.time.as_ref().map(|time| Time { micros: time.micros, raw: optional(&time.raw) }),
         datacontenttype: optional(&spec.datacontenttype),
         dataschema: optional(&spec.dataschema),
-        extensions: spec
-            .extensions
-            .iter()
-            .map(|(name, text)| (name.clone().into(), text.clone().into()))
-            .collect(),
+        extensions: spec.extensions.iter().map(|(name, text)| (name.clone().into(), text.clone().into())).collect(),
         data: match &spec.data {
             None => Data::None,
             Some(DataSpec::Text(text)) => {
-                let text = bytes(text)
-                    .map(String::from_utf8)
-                    .expect("text")
-                    .expect("UTF-8");
+                let text = bytes(text).map(String::from_utf8).expect("text").expect("UTF-8");
                 Data::Text(text.into())
             }
             Some(DataSpec::Binary(data)) => Data::Binary(bytes(data).expect("bytes").into()),
@@ -211,20 +172,12 @@ fn shown(value: &impl Debug) -> String {
 }
 
 fn assert_none(failures: &[String]) {
-    assert!(
-        failures.is_empty(),
-        "{} cases do not hold:\n\n{}",
-        failures.len(),
-        failures.join("\n\n")
-    );
+    assert!(failures.is_empty(), "{} cases do not hold:\n\n{}", failures.len(), failures.join("\n\n"));
 }
 
 #[test]
 fn every_case_of_the_table_holds() {
-    let failures: Vec<_> = cases()
-        .iter()
-        .filter_map(|case| with_decoded(case, |got| difference(case, got)))
-        .collect();
+    let failures: Vec<_> = cases().iter().filter_map(|case| with_decoded(case, |got| difference(case, got))).collect();
     assert_none(&failures);
 }
 
@@ -237,11 +190,7 @@ fn every_row_of_the_table_has_a_case() {
 #[test]
 fn no_two_cases_have_the_same_name() {
     let mut names = BTreeSet::new();
-    let twice: Vec<_> = cases()
-        .into_iter()
-        .map(|case| case.name)
-        .filter(|name| !names.insert(name.clone()))
-        .collect();
+    let twice: Vec<_> = cases().into_iter().map(|case| case.name).filter(|name| !names.insert(name.clone())).collect();
     assert_none(&twice);
 }
 

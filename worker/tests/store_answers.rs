@@ -10,9 +10,7 @@ use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use eventsink_worker::store::{
-    Backend, Guarantee, Put, S3Options, Secret, Store, StoreErrorKind, StoreOptions,
-};
+use eventsink_worker::store::{Backend, Guarantee, Put, S3Options, Secret, Store, StoreErrorKind, StoreOptions};
 
 const BODY: Bytes = Bytes::from_static(b"0123456789");
 
@@ -43,14 +41,8 @@ struct Server {
 }
 
 async fn start(oddity: Oddity) -> (Store, Arc<Server>) {
-    let server = Arc::new(Server {
-        oddity,
-        objects: Mutex::default(),
-        requests: Mutex::default(),
-    });
-    let app = axum::Router::new()
-        .fallback(answer)
-        .with_state(server.clone());
+    let server = Arc::new(Server { oddity, objects: Mutex::default(), requests: Mutex::default() });
+    let app = axum::Router::new().fallback(answer).with_state(server.clone());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move { axum::serve(listener, app).await });
@@ -63,10 +55,7 @@ async fn start(oddity: Oddity) -> (Store, Arc<Server>) {
         secret_access_key: Some(Secret::new("secret")),
         ..S3Options::default()
     };
-    let store = Store::open(&StoreOptions {
-        backend: Backend::S3(Box::new(options)),
-    })
-    .unwrap();
+    let store = Store::open(&StoreOptions { backend: Backend::S3(Box::new(options)) }).unwrap();
     (store, server)
 }
 
@@ -78,11 +67,7 @@ fn fault(status: u16, code: &str) -> Response {
 async fn answer(State(server): State<Arc<Server>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, usize::MAX).await.unwrap();
-    server
-        .requests
-        .lock()
-        .unwrap()
-        .push(format!("{} {}", parts.method, parts.uri));
+    server.requests.lock().unwrap().push(format!("{} {}", parts.method, parts.uri));
     if let Oddity::Answers(status, code, retry_after) = server.oddity {
         let mut response = fault(status, code);
         if let Some(seconds) = retry_after {
@@ -90,11 +75,7 @@ async fn answer(State(server): State<Arc<Server>>, request: Request) -> Response
         }
         return response;
     }
-    let key = parts
-        .uri
-        .path()
-        .trim_start_matches("/lake")
-        .trim_start_matches('/');
+    let key = parts.uri.path().trim_start_matches("/lake").trim_start_matches('/');
     match parts.method {
         Method::PUT => server.put(key, body, parts.headers.contains_key("if-none-match")),
         _ if key.is_empty() => server.list(parts.uri.query().unwrap_or_default()),
@@ -133,9 +114,7 @@ impl Server {
             Oddity::ListsBackwards => keys.reverse(),
             _ => {}
         }
-        let limit = query
-            .split('&')
-            .find_map(|p| p.strip_prefix("max-keys=")?.parse().ok());
+        let limit = query.split('&').find_map(|p| p.strip_prefix("max-keys=")?.parse().ok());
         let rows: String = keys
             .iter()
             .take(limit.unwrap_or(1000))
@@ -164,12 +143,7 @@ async fn a_server_fault_is_unreachable_and_comes_with_the_stores_words() {
     let (store, _) = start(Oddity::Answers(500, "InternalError", None)).await;
     let error = store.get("k").await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Unreachable);
-    assert!(
-        error
-            .to_string()
-            .contains("500 InternalError: words about InternalError"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("500 InternalError: words about InternalError"), "{error}");
 }
 
 #[tokio::test]
@@ -189,10 +163,7 @@ async fn a_conflict_over_a_key_that_is_there_means_that_it_exists() {
 #[tokio::test]
 async fn after_a_lost_reply_the_next_try_finds_our_own_object() {
     let (store, _) = start(Oddity::FirstReplyLost).await;
-    assert_eq!(
-        store.create("k", BODY).await.unwrap_err().kind(),
-        StoreErrorKind::Unreachable
-    );
+    assert_eq!(store.create("k", BODY).await.unwrap_err().kind(), StoreErrorKind::Unreachable);
     assert_eq!(store.create("k", BODY).await.unwrap(), Put::Exists);
     assert_eq!(store.get("k").await.unwrap(), Some(BODY));
 }
@@ -202,10 +173,7 @@ async fn a_store_without_create_only_says_so_in_its_own_words() {
     let (store, _) = start(Oddity::PutFails(501, "NotImplemented")).await;
     let error = store.probe("p").await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Other);
-    assert!(
-        error.to_string().contains("words about NotImplemented"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("words about NotImplemented"), "{error}");
 }
 
 #[tokio::test]
@@ -219,20 +187,14 @@ async fn the_probe_finds_a_missing_right_to_list() {
     let (store, _) = start(Oddity::NoListRight).await;
     let error = store.probe("p").await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Denied);
-    assert!(
-        error.to_string().contains("list _eventsink/probe"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("list _eventsink/probe"), "{error}");
 }
 
 #[tokio::test]
 async fn a_folder_marker_is_not_the_first_key_and_is_not_listed() {
     let (store, _) = start(Oddity::FolderMarker).await;
     store.create("cuts/a", BODY).await.unwrap();
-    assert_eq!(
-        store.first("cuts").await.unwrap().as_deref(),
-        Some("cuts/a")
-    );
+    assert_eq!(store.first("cuts").await.unwrap().as_deref(), Some("cuts/a"));
     assert_eq!(store.list("cuts").await.unwrap().len(), 1);
 }
 
@@ -242,10 +204,7 @@ async fn the_first_key_is_least_even_where_the_store_lists_in_another_order() {
     for n in 10..40 {
         store.create(&format!("cuts/{n}"), BODY).await.unwrap();
     }
-    assert_eq!(
-        store.first("cuts").await.unwrap().as_deref(),
-        Some("cuts/10")
-    );
+    assert_eq!(store.first("cuts").await.unwrap().as_deref(), Some("cuts/10"));
 }
 
 #[tokio::test]
@@ -255,9 +214,6 @@ async fn the_first_of_many_keys_costs_one_request() {
         store.create(&format!("cuts/{n}"), BODY).await.unwrap();
     }
     server.requests.lock().unwrap().clear();
-    assert_eq!(
-        store.first("cuts").await.unwrap().as_deref(),
-        Some("cuts/10")
-    );
+    assert_eq!(store.first("cuts").await.unwrap().as_deref(), Some("cuts/10"));
     assert_eq!(server.requests.lock().unwrap().len(), 1);
 }

@@ -5,8 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use eventsink_worker::store::{
-    Backend, Backoff, Guarantee, Listed, Put, S3Options, Secret, Store, StoreErrorKind,
-    StoreOptions, Tail, retry,
+    Backend, Backoff, Guarantee, Listed, Put, S3Options, Secret, Store, StoreErrorKind, StoreOptions, Tail, retry,
 };
 use futures::{StreamExt, TryStreamExt};
 use tempfile::TempDir;
@@ -16,10 +15,7 @@ const BODY: Bytes = Bytes::from_static(b"0123456789");
 fn folder() -> (TempDir, Store) {
     let folder = tempfile::tempdir().unwrap();
     let base_path = folder.path().join("base");
-    let store = Store::open(&StoreOptions {
-        backend: Backend::File { base_path },
-    })
-    .unwrap();
+    let store = Store::open(&StoreOptions { backend: Backend::File { base_path } }).unwrap();
     (folder, store)
 }
 
@@ -27,12 +23,8 @@ fn folder() -> (TempDir, Store) {
 fn s3_options(case: &str) -> Option<S3Options> {
     let variable = |name: &str| std::env::var(format!("EVENTSINK_TEST_S3_{name}"));
     let endpoint = variable("ENDPOINT").ok()?;
-    let needed =
-        |name| variable(name).unwrap_or_else(|_| panic!("EVENTSINK_TEST_S3_{name} is missing"));
-    let run = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap()
-        .as_nanos();
+    let needed = |name| variable(name).unwrap_or_else(|_| panic!("EVENTSINK_TEST_S3_{name} is missing"));
+    let run = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos();
     Some(S3Options {
         bucket: needed("BUCKET"),
         base_path: format!("/suite/{run}/{case}/"),
@@ -46,19 +38,13 @@ fn s3_options(case: &str) -> Option<S3Options> {
 }
 
 fn open_s3(options: S3Options) -> Store {
-    Store::open(&StoreOptions {
-        backend: Backend::S3(Box::new(options)),
-    })
-    .unwrap()
+    Store::open(&StoreOptions { backend: Backend::S3(Box::new(options)) }).unwrap()
 }
 
 /// Written past the test harness, which would swallow it: a case that did not run must not look like one that passed.
 fn say_not_run(case: &str) {
     use std::io::Write as _;
-    let _ = writeln!(
-        std::io::stderr(),
-        "NOT RUN on S3, EVENTSINK_TEST_S3_ENDPOINT is not set: {case}"
-    );
+    let _ = writeln!(std::io::stderr(), "NOT RUN on S3, EVENTSINK_TEST_S3_ENDPOINT is not set: {case}");
 }
 
 macro_rules! on_every_store {
@@ -100,10 +86,7 @@ on_every_store!(
 );
 
 async fn a_created_object_is_there_whole(store: Store) {
-    assert_eq!(
-        store.create("a/b.parquet", BODY).await.unwrap(),
-        Put::Created
-    );
+    assert_eq!(store.create("a/b.parquet", BODY).await.unwrap(), Put::Created);
     assert_eq!(store.get("a/b.parquet").await.unwrap(), Some(BODY));
     assert_eq!(store.size("a/b.parquet").await.unwrap(), Some(10));
 }
@@ -130,18 +113,11 @@ async fn of_racing_creators_one_wins_and_its_content_is_whole(store: Store) {
             }
         })
     });
-    let outcomes: Vec<Option<u8>> = futures::future::join_all(rivals)
-        .await
-        .into_iter()
-        .map(Result::unwrap)
-        .collect();
+    let outcomes: Vec<Option<u8>> = futures::future::join_all(rivals).await.into_iter().map(Result::unwrap).collect();
     let winners: Vec<u8> = outcomes.into_iter().flatten().collect();
     assert_eq!(winners.len(), 1, "winners: {winners:?}");
     let found = store.get("race/k").await.unwrap().unwrap();
-    assert!(
-        found == vec![winners[0]; 1 << 20],
-        "the object is not what the winner wrote"
-    );
+    assert!(found == vec![winners[0]; 1 << 20], "the object is not what the winner wrote");
 }
 
 async fn what_is_absent_is_none_and_not_an_error(store: Store) {
@@ -157,25 +133,15 @@ async fn what_is_absent_is_none_and_not_an_error(store: Store) {
 async fn a_tail_tells_the_size_of_the_whole(store: Store) {
     store.create("k", BODY).await.unwrap();
     for (len, end) in [(4, "6789"), (10, "0123456789"), (11, "0123456789"), (0, "")] {
-        let expected = Tail {
-            bytes: Bytes::from_static(end.as_bytes()),
-            size: 10,
-        };
-        assert_eq!(
-            store.tail("k", len).await.unwrap(),
-            Some(expected),
-            "last {len} bytes"
-        );
+        let expected = Tail { bytes: Bytes::from_static(end.as_bytes()), size: 10 };
+        assert_eq!(store.tail("k", len).await.unwrap(), Some(expected), "last {len} bytes");
     }
 }
 
 async fn an_empty_object_has_an_empty_tail(store: Store) {
     assert_eq!(store.create("k", Bytes::new()).await.unwrap(), Put::Created);
     assert_eq!(store.get("k").await.unwrap(), Some(Bytes::new()));
-    let expected = Tail {
-        bytes: Bytes::new(),
-        size: 0,
-    };
+    let expected = Tail { bytes: Bytes::new(), size: 0 };
     assert_eq!(store.tail("k", 4).await.unwrap(), Some(expected));
 }
 
@@ -188,13 +154,7 @@ async fn a_listing_beyond_one_page_is_complete_and_sorted(store: Store) {
         .unwrap();
     let mut expected: Vec<String> = (0..1050).map(key).collect();
     expected.sort();
-    let listed: Vec<String> = store
-        .list("many")
-        .await
-        .unwrap()
-        .into_iter()
-        .map(|l| l.key)
-        .collect();
+    let listed: Vec<String> = store.list("many").await.unwrap().into_iter().map(|l| l.key).collect();
     assert_eq!(listed, expected);
 }
 
@@ -204,29 +164,17 @@ async fn store_one(store: &Store, key: String) -> Result<Put, eventsink_worker::
 
 async fn the_first_key_is_the_least_below_the_folder(store: Store) {
     // Byte order differs from the order of walking folders: '-' is less than '/'.
-    for key in [
-        "z/cuts/b.json",
-        "z/cuts/a/c.json",
-        "z/cuts/a-b.json",
-        "z/a.json",
-        "0.json",
-    ] {
+    for key in ["z/cuts/b.json", "z/cuts/a/c.json", "z/cuts/a-b.json", "z/a.json", "0.json"] {
         store.create(key, BODY).await.unwrap();
     }
-    assert_eq!(
-        store.first("z/cuts").await.unwrap().as_deref(),
-        Some("z/cuts/a-b.json")
-    );
+    assert_eq!(store.first("z/cuts").await.unwrap().as_deref(), Some("z/cuts/a-b.json"));
     assert_eq!(store.first("").await.unwrap().as_deref(), Some("0.json"));
 }
 
 async fn a_folder_whose_name_begins_alike_is_not_listed(store: Store) {
     store.create("t/1/k", BODY).await.unwrap();
     store.create("t/10/k", BODY).await.unwrap();
-    let expected = [Listed {
-        key: "t/1/k".into(),
-        size: 10,
-    }];
+    let expected = [Listed { key: "t/1/k".into(), size: 10 }];
     assert_eq!(store.list("t/1").await.unwrap(), expected);
 }
 
@@ -246,20 +194,10 @@ async fn keys_arrive_and_return_verbatim(store: Store) {
     ];
     keys.sort_unstable();
     for key in keys {
-        assert_eq!(
-            store.create(key, BODY).await.unwrap(),
-            Put::Created,
-            "{key}"
-        );
+        assert_eq!(store.create(key, BODY).await.unwrap(), Put::Created, "{key}");
         assert_eq!(store.get(key).await.unwrap(), Some(BODY), "{key}");
     }
-    let listed: Vec<String> = store
-        .list("")
-        .await
-        .unwrap()
-        .into_iter()
-        .map(|l| l.key)
-        .collect();
+    let listed: Vec<String> = store.list("").await.unwrap().into_iter().map(|l| l.key).collect();
     assert_eq!(listed, keys);
 }
 
@@ -273,33 +211,17 @@ async fn a_key_that_would_leave_the_folder_is_refused(store: Store) {
 
 async fn the_probe_finds_create_only(store: Store) {
     assert_eq!(store.probe("p1").await.unwrap(), Guarantee::CreateOnly);
-    assert_eq!(
-        store.probe("p1").await.unwrap(),
-        Guarantee::CreateOnly,
-        "with a used token"
-    );
+    assert_eq!(store.probe("p1").await.unwrap(), Guarantee::CreateOnly, "with a used token");
 }
 
 async fn a_large_body_survives_the_way_there_and_back(store: Store) {
-    let body: Bytes = (0..40_000_000_u32)
-        .map(|n| (n / 251) as u8)
-        .collect::<Vec<u8>>()
-        .into();
-    assert_eq!(
-        store.create("large", body.clone()).await.unwrap(),
-        Put::Created
-    );
-    assert!(
-        store.get("large").await.unwrap() == Some(body),
-        "the object differs"
-    );
+    let body: Bytes = (0..40_000_000_u32).map(|n| (n / 251) as u8).collect::<Vec<u8>>().into();
+    assert_eq!(store.create("large", body.clone()).await.unwrap(), Put::Created);
+    assert!(store.get("large").await.unwrap() == Some(body), "the object differs");
 }
 
 async fn a_retried_create_can_run_in_a_task_of_its_own(store: Store) {
-    let none = Backoff {
-        initial: Duration::ZERO,
-        max: Duration::ZERO,
-    };
+    let none = Backoff { initial: Duration::ZERO, max: Duration::ZERO };
     let task = tokio::spawn(async move {
         let key = String::from("k");
         retry(none, "put k", || store.create(&key, BODY), |_, _| {}).await
@@ -314,10 +236,7 @@ mod folder_faults {
     #[tokio::test]
     async fn a_key_is_the_path_of_its_file() {
         let (folder, store) = folder();
-        store
-            .create("t/dt=2025-12-21/a%2Fb.parquet", BODY)
-            .await
-            .unwrap();
+        store.create("t/dt=2025-12-21/a%2Fb.parquet", BODY).await.unwrap();
         let file = folder.path().join("base/t/dt=2025-12-21/a%2Fb.parquet");
         assert_eq!(std::fs::read(file).unwrap(), BODY);
     }
@@ -345,14 +264,8 @@ mod folder_faults {
     async fn a_base_folder_that_vanished_is_not_created_again() {
         let (folder, store) = folder();
         std::fs::remove_dir(folder.path().join("base")).unwrap();
-        assert_eq!(
-            store.create("k", BODY).await.unwrap_err().kind(),
-            StoreErrorKind::NoBucket
-        );
-        assert_eq!(
-            store.first("cuts").await.unwrap_err().kind(),
-            StoreErrorKind::NoBucket
-        );
+        assert_eq!(store.create("k", BODY).await.unwrap_err().kind(), StoreErrorKind::NoBucket);
+        assert_eq!(store.first("cuts").await.unwrap_err().kind(), StoreErrorKind::NoBucket);
         assert!(!folder.path().join("base").exists());
     }
 
@@ -361,25 +274,16 @@ mod folder_faults {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("file");
         std::fs::write(&file, "").unwrap();
-        let backend = Backend::File {
-            base_path: file.join("base"),
-        };
-        let error = Store::open(&StoreOptions { backend })
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains("file/base") && error.contains("Not a directory"),
-            "{error}"
-        );
+        let backend = Backend::File { base_path: file.join("base") };
+        let error = Store::open(&StoreOptions { backend }).unwrap_err().to_string();
+        assert!(error.contains("file/base") && error.contains("Not a directory"), "{error}");
     }
 
     /// Nobody may create folders in sysfs, not even root.
     #[cfg(target_os = "linux")]
     #[tokio::test]
     async fn a_folder_nobody_may_write_is_denied() {
-        let backend = Backend::File {
-            base_path: "/sys/eventsink".into(),
-        };
+        let backend = Backend::File { base_path: "/sys/eventsink".into() };
         let error = Store::open(&StoreOptions { backend }).unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Denied, "{error}");
     }
@@ -415,24 +319,12 @@ mod s3_faults {
         };
         let secret = Some(Secret::new("canary-secret"));
         let key = options.access_key_id.clone().unwrap();
-        let store = open_s3(S3Options {
-            secret_access_key: secret,
-            ..options
-        });
+        let store = open_s3(S3Options { secret_access_key: secret, ..options });
         assert_eq!(kinds(&store).await, [Some(StoreErrorKind::Denied); 6]);
         let error = store.create("k", BODY).await.unwrap_err();
         let text = format!("{error} {error:?} {store:?}");
-        assert!(
-            !text.contains("canary-secret") && !text.contains("Signature="),
-            "{text}"
-        );
-        assert!(
-            !error
-                .to_string()
-                .split_whitespace()
-                .any(|w| w == key.expose()),
-            "{error}"
-        );
+        assert!(!text.contains("canary-secret") && !text.contains("Signature="), "{text}");
+        assert!(!error.to_string().split_whitespace().any(|w| w == key.expose()), "{error}");
     }
 
     #[tokio::test]
@@ -440,10 +332,7 @@ mod s3_faults {
         let Some(options) = s3_options("bucket") else {
             return;
         };
-        let store = open_s3(S3Options {
-            bucket: "no-such-bucket".into(),
-            ..options
-        });
+        let store = open_s3(S3Options { bucket: "no-such-bucket".into(), ..options });
         assert_eq!(kinds(&store).await, [Some(StoreErrorKind::NoBucket); 6]);
         let error = store.create("k", BODY).await.unwrap_err().to_string();
         assert!(error.contains("s3://no-such-bucket"), "{error}");

@@ -13,9 +13,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-pub use kafka::{
-    Consumer, Kafka, OnLoss, OnOffsetsMoved, Sasl, SaslMechanism, SecurityProtocol, Tls,
-};
+pub use kafka::{Consumer, Kafka, OnLoss, OnOffsetsMoved, Sasl, SaslMechanism, SecurityProtocol, Tls};
 pub use storage::{Backend, Compression, FileStore, Format, PartitionBy, S3, Storage};
 pub use values::{List, Secret, Size, Span, StartFrom};
 
@@ -49,9 +47,7 @@ pub struct Settings {
 impl Settings {
     /// The sink's name: `sink`, else the consumer group's id.
     pub fn sink_name(&self) -> &str {
-        self.sink
-            .as_deref()
-            .unwrap_or(&self.kafka.consumer.group_id)
+        self.sink.as_deref().unwrap_or(&self.kafka.consumer.group_id)
     }
 }
 
@@ -112,10 +108,7 @@ pub struct Retry {
 
 impl Default for Retry {
     fn default() -> Self {
-        Self {
-            initial_delay: Span::from_millis(200),
-            max_delay: Span::from_secs(30),
-        }
+        Self { initial_delay: Span::from_millis(200), max_delay: Span::from_secs(30) }
     }
 }
 
@@ -139,9 +132,7 @@ pub struct Shutdown {
 
 impl Default for Shutdown {
     fn default() -> Self {
-        Self {
-            deadline: Span::from_secs(25),
-        }
+        Self { deadline: Span::from_secs(25) }
     }
 }
 
@@ -158,10 +149,7 @@ pub struct Observability {
 
 impl Default for Observability {
     fn default() -> Self {
-        Self {
-            listen: SocketAddr::from(([0, 0, 0, 0], 8080)),
-            log: Log::default(),
-        }
+        Self { listen: SocketAddr::from(([0, 0, 0, 0], 8080)), log: Log::default() }
     }
 }
 
@@ -178,10 +166,7 @@ pub struct Log {
 
 impl Default for Log {
     fn default() -> Self {
-        Self {
-            format: LogFormat::default(),
-            filter: "info".to_owned(),
-        }
+        Self { format: LogFormat::default(), filter: "info".to_owned() }
     }
 }
 

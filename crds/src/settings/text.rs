@@ -20,8 +20,7 @@ impl<T> de::Visitor<'_> for TextOr<T> {
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
-        (self.parse)(text.trim())
-            .ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self.expected))
+        (self.parse)(text.trim()).ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self.expected))
     }
 
     fn visit_bool<E: de::Error>(self, flag: bool) -> Result<T, E> {
@@ -29,8 +28,7 @@ impl<T> de::Visitor<'_> for TextOr<T> {
     }
 
     fn visit_u64<E: de::Error>(self, number: u64) -> Result<T, E> {
-        (self.number)(number)
-            .ok_or_else(|| E::invalid_value(de::Unexpected::Unsigned(number), &self.expected))
+        (self.number)(number).ok_or_else(|| E::invalid_value(de::Unexpected::Unsigned(number), &self.expected))
     }
 
     fn visit_i64<E: de::Error>(self, number: i64) -> Result<T, E> {
@@ -47,12 +45,7 @@ pub(super) fn parsed<'de, D: Deserializer<'de>, T>(
     expected: &'static str,
     parse: fn(&str) -> Option<T>,
 ) -> Result<T, D::Error> {
-    deserializer.deserialize_str(TextOr {
-        expected,
-        parse,
-        flag: |_| None,
-        number: |_| None,
-    })
+    deserializer.deserialize_str(TextOr { expected, parse, flag: |_| None, number: |_| None })
 }
 
 /// As [`parsed`], and takes a bare number too.
@@ -62,12 +55,7 @@ pub(super) fn parsed_or_number<'de, D: Deserializer<'de>, T>(
     parse: fn(&str) -> Option<T>,
     number: fn(u64) -> Option<T>,
 ) -> Result<T, D::Error> {
-    deserializer.deserialize_any(TextOr {
-        expected,
-        parse,
-        flag: |_| None,
-        number,
-    })
+    deserializer.deserialize_any(TextOr { expected, parse, flag: |_| None, number })
 }
 
 /// `true` or `false`.
@@ -119,12 +107,7 @@ pub(super) mod count {
     }
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<u64, D::Error> {
-        parsed_or_number(
-            d,
-            "a whole number such as 1000000",
-            |text| text.replace('_', "").parse().ok(),
-            Some,
-        )
+        parsed_or_number(d, "a whole number such as 1000000", |text| text.replace('_', "").parse().ok(), Some)
     }
 }
 
@@ -141,8 +124,6 @@ pub(super) mod address {
     }
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<SocketAddr, D::Error> {
-        parsed(d, "an address and port such as 0.0.0.0:8080", |text| {
-            text.parse().ok()
-        })
+        parsed(d, "an address and port such as 0.0.0.0:8080", |text| text.parse().ok())
     }
 }

@@ -172,9 +172,7 @@ impl fmt::Display for StartFrom {
         match self {
             Self::Earliest => f.write_str("earliest"),
             Self::Latest => f.write_str("latest"),
-            Self::Timestamp(instant) => {
-                f.write_str(&instant.to_rfc3339_opts(SecondsFormat::AutoSi, true))
-            }
+            Self::Timestamp(instant) => f.write_str(&instant.to_rfc3339_opts(SecondsFormat::AutoSi, true)),
         }
     }
 }
@@ -187,17 +185,11 @@ impl Serialize for StartFrom {
 
 impl<'de> Deserialize<'de> for StartFrom {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        text::parsed(
-            d,
-            "earliest, latest or a time such as 2025-12-21T10:00:00Z",
-            |text| match text {
-                "earliest" => Some(Self::Earliest),
-                "latest" => Some(Self::Latest),
-                _ => DateTime::parse_from_rfc3339(text)
-                    .ok()
-                    .map(|instant| Self::Timestamp(instant.to_utc())),
-            },
-        )
+        text::parsed(d, "earliest, latest or a time such as 2025-12-21T10:00:00Z", |text| match text {
+            "earliest" => Some(Self::Earliest),
+            "latest" => Some(Self::Latest),
+            _ => DateTime::parse_from_rfc3339(text).ok().map(|instant| Self::Timestamp(instant.to_utc())),
+        })
     }
 }
 
@@ -208,8 +200,7 @@ pub struct List(Vec<String>);
 impl List {
     fn push_all(&mut self, text: &str) {
         let parts = text.split(',').map(str::trim);
-        self.0
-            .extend(parts.filter(|part| !part.is_empty()).map(str::to_owned));
+        self.0.extend(parts.filter(|part| !part.is_empty()).map(str::to_owned));
     }
 }
 
@@ -273,12 +264,7 @@ mod tests {
 
     #[test]
     fn sizes_are_written_exactly() {
-        for (bytes, text) in [
-            (128 << 20, "128MiB"),
-            (1025, "1025"),
-            (3 << 10, "3KiB"),
-            (0, "0"),
-        ] {
+        for (bytes, text) in [(128 << 20, "128MiB"), (1025, "1025"), (3 << 10, "3KiB"), (0, "0")] {
             assert_eq!(Size::bytes(bytes).to_string(), text);
         }
     }

@@ -35,18 +35,14 @@ impl Settings {
                     .to_owned(),
             );
         }
-        if kafka.security_protocol == SecurityProtocol::SaslPlaintext
-            && kafka.sasl.mechanism == SaslMechanism::Plain
-        {
+        if kafka.security_protocol == SecurityProtocol::SaslPlaintext && kafka.sasl.mechanism == SaslMechanism::Plain {
             warnings.push(
                 "kafka.sasl.mechanism: PLAIN over SASL_PLAINTEXT sends the password readable; use SASL_SSL or SCRAM"
                     .to_owned(),
             );
         }
         if self.storage.backend == Backend::S3 && self.storage.s3.insecure_http {
-            warnings.push(
-                "storage.s3.insecure_http: events may travel to the store readable".to_owned(),
-            );
+            warnings.push("storage.s3.insecure_http: events may travel to the store readable".to_owned());
         }
     }
 

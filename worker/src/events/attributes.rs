@@ -85,10 +85,7 @@ impl<'a> Attributes<'a> {
             && !is_allowed_string(text)
         {
             self.fail(Reason::InvalidString, || {
-                format!(
-                    "{} has a control character or a noncharacter",
-                    quote(name.as_bytes())
-                )
+                format!("{} has a control character or a noncharacter", quote(name.as_bytes()))
             });
         }
         if let Some(core) = Core::named(&name) {
@@ -96,9 +93,7 @@ impl<'a> Attributes<'a> {
             return;
         }
         if !is_valid_name(&name) {
-            self.fail(Reason::InvalidAttributeName, || {
-                invalid_name(name.as_bytes())
-            });
+            self.fail(Reason::InvalidAttributeName, || invalid_name(name.as_bytes()));
         }
         match value {
             Some(text) => self.extensions.push((name, text)),
@@ -127,11 +122,7 @@ impl<'a> Attributes<'a> {
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         match Core::named(name) {
             Some(core) => self.core[core as usize].as_deref(),
-            None => self
-                .extensions
-                .iter()
-                .find(|(known, _)| known == name)
-                .map(|(_, text)| &**text),
+            None => self.extensions.iter().find(|(known, _)| known == name).map(|(_, text)| &**text),
         }
     }
 
@@ -180,29 +171,19 @@ impl<'a> Attributes<'a> {
             None | Some("1.0") => Ok(()),
             Some(other) => Err(Rejection::new(
                 Reason::UnsupportedSpecVersion,
-                format!(
-                    "specversion is {}; only 1.0 is read",
-                    quote(other.as_bytes())
-                ),
+                format!("specversion is {}; only 1.0 is read", quote(other.as_bytes())),
             )),
         }
     }
 
     fn check_presence(&self) -> Result<(), Rejection> {
         let required = [Core::SpecVersion, Core::Id, Core::Source, Core::Type];
-        let absent: Vec<&str> = required
-            .into_iter()
-            .filter(|&core| self.core[core as usize].is_none())
-            .map(Core::name)
-            .collect();
+        let absent: Vec<&str> =
+            required.into_iter().filter(|&core| self.core[core as usize].is_none()).map(Core::name).collect();
         if !absent.is_empty() {
             return Err(missing(&absent.join(", ")));
         }
-        let empty = Core::ALL.into_iter().find(|&core| {
-            self.core[core as usize]
-                .as_deref()
-                .is_some_and(str::is_empty)
-        });
+        let empty = Core::ALL.into_iter().find(|&core| self.core[core as usize].as_deref().is_some_and(str::is_empty));
         match empty {
             None => Ok(()),
             Some(core) => Err(Rejection::new(
@@ -228,20 +209,14 @@ impl<'a> Attributes<'a> {
 
 fn parse_time(text: Cow<'_, str>) -> Result<Time<'_>, Rejection> {
     time::parse(text).ok_or_else(|| {
-        Rejection::new(
-            Reason::InvalidTime,
-            "time breaks RFC 3339; write it like 2025-12-21T10:00:00.123Z".to_owned(),
-        )
+        Rejection::new(Reason::InvalidTime, "time breaks RFC 3339; write it like 2025-12-21T10:00:00.123Z".to_owned())
     })
 }
 
 fn check_schema(schema: &str, notes: &mut Notes) -> Result<(), Rejection> {
     let uri = UriReferenceStr::new(schema).map_err(|_| invalid_uri(Core::DataSchema))?;
     if uri.scheme_str().is_none() {
-        return Err(Rejection::new(
-            Reason::NotAbsolute,
-            "dataschema has no scheme; write an absolute URI".to_owned(),
-        ));
+        return Err(Rejection::new(Reason::NotAbsolute, "dataschema has no scheme; write an absolute URI".to_owned()));
     }
     if uri.fragment_str().is_some() {
         notes.insert(Note::SchemaFragment);
@@ -258,9 +233,7 @@ fn is_valid_name(name: &str) -> bool {
 /// Core 2.4: no U+0000-U+001F, no U+007F-U+009F, no noncharacter.
 fn is_allowed_string(text: &str) -> bool {
     // Without a branch per byte, so that the compiler can look at many at once.
-    let printable_ascii = text.bytes().fold(0, |odd, byte| {
-        odd | u8::from(byte.wrapping_sub(0x20) >= 0x5F)
-    }) == 0;
+    let printable_ascii = text.bytes().fold(0, |odd, byte| odd | u8::from(byte.wrapping_sub(0x20) >= 0x5F)) == 0;
     printable_ascii || !text.chars().any(|c| c.is_control() || is_noncharacter(c))
 }
 
@@ -270,32 +243,20 @@ fn is_noncharacter(c: char) -> bool {
 }
 
 pub(super) fn invalid_name(name: &[u8]) -> String {
-    format!(
-        "attribute name {} is not one or more of a-z and 0-9, or is reserved",
-        quote(name)
-    )
+    format!("attribute name {} is not one or more of a-z and 0-9, or is reserved", quote(name))
 }
 
 fn invalid_uri(core: Core) -> Rejection {
     Rejection::new(
         Reason::InvalidUriReference,
-        format!(
-            "{} breaks RFC 3986; percent-encode what a URI cannot hold",
-            core.name()
-        ),
+        format!("{} breaks RFC 3986; percent-encode what a URI cannot hold", core.name()),
     )
 }
 
 fn missing(names: &str) -> Rejection {
-    Rejection::new(
-        Reason::MissingAttribute,
-        format!("required attributes not set: {names}"),
-    )
+    Rejection::new(Reason::MissingAttribute, format!("required attributes not set: {names}"))
 }
 
 fn repeated(name: &str) -> String {
-    format!(
-        "{} is there more than once; send it once",
-        quote(name.as_bytes())
-    )
+    format!("{} is there more than once; send it once", quote(name.as_bytes()))
 }

@@ -49,8 +49,8 @@ pub(super) fn decode<'a>(
 fn put<'a>(attributes: &mut Attributes<'a>, name: &'a str, value: Option<&'a [u8]>) {
     match value.map(std::str::from_utf8).transpose() {
         Ok(text) => attributes.put(Cow::Borrowed(name), text.map(Cow::Borrowed)),
-        Err(_) => attributes.fail(Reason::InvalidUtf8, || {
-            format!("the header of {} is not UTF-8", quote(name.as_bytes()))
-        }),
+        Err(_) => {
+            attributes.fail(Reason::InvalidUtf8, || format!("the header of {} is not UTF-8", quote(name.as_bytes())))
+        }
     }
 }

@@ -9,10 +9,7 @@ use super::{Data, Reason, Rejection, media};
 const MAX_DEPTH: usize = 128;
 
 /// Data that came as bytes: the value in binary mode, or decoded `data_base64`.
-pub(super) fn from_bytes<'a>(
-    bytes: Cow<'a, [u8]>,
-    media_type: Option<&str>,
-) -> Result<Data<'a>, Rejection> {
+pub(super) fn from_bytes<'a>(bytes: Cow<'a, [u8]>, media_type: Option<&str>) -> Result<Data<'a>, Rejection> {
     let Some(media_type) = media_type.filter(|media_type| media::is_text(media_type)) else {
         return Ok(Data::Binary(bytes));
     };
@@ -47,15 +44,8 @@ pub(super) fn check_depth(json: &[u8]) -> Result<(), Rejection> {
 /// Counts `{` and `[`, which differ in one bit. Blocks that a byte can count let the compiler use whole
 /// vector registers of bytes.
 fn openings(json: &[u8]) -> usize {
-    let in_block = |block: &[u8]| -> u8 {
-        block
-            .iter()
-            .map(|&byte| u8::from(byte | 0x20 == b'{'))
-            .sum()
-    };
-    json.chunks(128)
-        .map(|block| usize::from(in_block(block)))
-        .sum()
+    let in_block = |block: &[u8]| -> u8 { block.iter().map(|&byte| u8::from(byte | 0x20 == b'{')).sum() };
+    json.chunks(128).map(|block| usize::from(in_block(block))).sum()
 }
 
 /// Deepest nesting of brackets outside strings.

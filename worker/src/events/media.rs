@@ -11,9 +11,7 @@ pub(super) const IMPLIED: &str = "application/json";
 
 /// Does a content-type header announce structured mode? Compared without case, as newer drafts say.
 pub(super) fn is_cloudevents(content_type: &[u8]) -> bool {
-    content_type
-        .get(..CLOUDEVENTS.len())
-        .is_some_and(|start| start.eq_ignore_ascii_case(CLOUDEVENTS))
+    content_type.get(..CLOUDEVENTS.len()).is_some_and(|start| start.eq_ignore_ascii_case(CLOUDEVENTS))
 }
 
 /// Accepts the JSON format and says why for any other content type of structured mode.
@@ -26,19 +24,13 @@ pub(super) fn require_json_format(content_type: &[u8]) -> Result<(), Rejection> 
         other if other.starts_with(b"-batch+") => Err(batch()),
         _ => Err(Rejection::new(
             Reason::UnsupportedFormat,
-            format!(
-                "no decoder for {}; send application/cloudevents+json",
-                quote(essence)
-            ),
+            format!("no decoder for {}; send application/cloudevents+json", quote(essence)),
         )),
     }
 }
 
 fn batch() -> Rejection {
-    Rejection::new(
-        Reason::BatchNotDefined,
-        "the Kafka binding has no batch mode; send one event per record".to_owned(),
-    )
+    Rejection::new(Reason::BatchNotDefined, "the Kafka binding has no batch mode; send one event per record".to_owned())
 }
 
 /// `*/json` or `*/*+json` in any case, parameters aside (JSON format 3.1.1).
@@ -51,9 +43,7 @@ pub(super) fn is_json(media_type: &str) -> bool {
 pub(super) fn is_text(media_type: &str) -> bool {
     let bytes = media_type.as_bytes();
     is_json(media_type)
-        || bytes
-            .get(..5)
-            .is_some_and(|start| start.eq_ignore_ascii_case(b"text/"))
+        || bytes.get(..5).is_some_and(|start| start.eq_ignore_ascii_case(b"text/"))
         || has_subtype(bytes, b"xml")
 }
 
@@ -72,9 +62,5 @@ fn has_subtype(media_type: &[u8], name: &[u8]) -> bool {
 
 /// The type without its parameters.
 fn essence(media_type: &[u8]) -> &[u8] {
-    media_type
-        .split(|&byte| byte == b';')
-        .next()
-        .unwrap_or_default()
-        .trim_ascii()
+    media_type.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii()
 }

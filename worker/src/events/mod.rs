@@ -92,9 +92,7 @@ fn recognise<'a>(headers: &[Header<'a>], notes: &mut Notes) -> Result<Mode<'a>, 
 /// overlook.
 fn differs_in_case_only(name: &[u8]) -> bool {
     name.eq_ignore_ascii_case(b"content-type")
-        || name
-            .get(..binary::PREFIX.len())
-            .is_some_and(|start| start.eq_ignore_ascii_case(binary::PREFIX))
+        || name.get(..binary::PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(binary::PREFIX))
 }
 
 fn not_a_cloud_event(notes: Notes) -> Rejection {

@@ -86,11 +86,7 @@ impl Rejection {
 /// A producer's text as it may stand in a detail: bounded, without control characters.
 pub(super) fn quote(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(&text[..text.len().min(4 * MAX_QUOTE)]);
-    let shown: String = text
-        .chars()
-        .take(MAX_QUOTE)
-        .flat_map(char::escape_debug)
-        .collect();
+    let shown: String = text.chars().take(MAX_QUOTE).flat_map(char::escape_debug).collect();
     format!("`{shown}`")
 }
 
@@ -205,10 +201,7 @@ impl Notes {
 
     /// The notes of the set, in the order of [`Note::ALL`].
     pub fn iter(self) -> impl Iterator<Item = Note> {
-        Note::ALL
-            .iter()
-            .copied()
-            .filter(move |&note| self.contains(note))
+        Note::ALL.iter().copied().filter(move |&note| self.contains(note))
     }
 }
 

@@ -26,11 +26,7 @@ pub(super) fn decode<'a>(record: &Record<'a>, notes: &mut Notes) -> Result<Event
     };
     let text = simdutf8::basic::from_utf8(body)
         .map_err(|_| malformed("body is not UTF-8, the only encoding of JSON".to_owned()))?;
-    let Body {
-        attributes,
-        data,
-        data_base64,
-    } = serde_json::from_str(text).map_err(|error| explain(&error))?;
+    let Body { attributes, data, data_base64 } = serde_json::from_str(text).map_err(|error| explain(&error))?;
     if headers_differ(record.headers, &attributes) {
         notes.insert(Note::HeaderMismatch);
     }
@@ -45,9 +41,7 @@ pub(super) fn decode<'a>(record: &Record<'a>, notes: &mut Notes) -> Result<Event
                 "both data and data_base64 are there; send one".to_owned(),
             ));
         }
-        (None, Some(raw)) => {
-            data::from_bytes(Cow::Owned(unbase64(raw)?), event.datacontenttype.as_deref())?
-        }
+        (None, Some(raw)) => data::from_bytes(Cow::Owned(unbase64(raw)?), event.datacontenttype.as_deref())?,
         (Some(raw), None) => {
             let implied = || Cow::Borrowed(media::IMPLIED);
             json_data(raw, event.datacontenttype.get_or_insert_with(implied))?
@@ -96,17 +90,13 @@ impl<'de> Visitor<'de> for BodyVisitor {
 impl<'a> Body<'a> {
     fn put_data(&mut self, raw: &'a str) {
         if self.data.replace(raw).is_some() {
-            self.attributes.fail(Reason::Duplicate, || {
-                "data is there more than once".to_owned()
-            });
+            self.attributes.fail(Reason::Duplicate, || "data is there more than once".to_owned());
         }
     }
 
     fn put_base64(&mut self, raw: &'a str) {
         if self.data_base64.replace(raw).is_some() {
-            self.attributes.fail(Reason::Duplicate, || {
-                "data_base64 is there more than once".to_owned()
-            });
+            self.attributes.fail(Reason::Duplicate, || "data_base64 is there more than once".to_owned());
         }
     }
 
@@ -119,8 +109,7 @@ impl<'a> Body<'a> {
                     Reason::IntegerRange => "is a number that is not a 32-bit integer",
                     _ => "has a JSON type that the attribute cannot have",
                 };
-                self.attributes
-                    .fail(reason, || format!("{} {rule}", quote(name.as_bytes())));
+                self.attributes.fail(reason, || format!("{} {rule}", quote(name.as_bytes())));
             }
         }
     }
@@ -173,9 +162,7 @@ fn attribute_text(raw: &str, extension: bool) -> Result<Option<Cow<'_, str>>, Re
 fn unquote(raw: &str) -> Result<Cow<'_, str>, Reason> {
     let inner = &raw[1..raw.len() - 1];
     if inner.as_bytes().contains(&b'\\') {
-        serde_json::from_str(raw)
-            .map(Cow::Owned)
-            .map_err(|_| Reason::InvalidString)
+        serde_json::from_str(raw).map(Cow::Owned).map_err(|_| Reason::InvalidString)
     } else {
         Ok(Cow::Borrowed(inner))
     }
@@ -190,10 +177,7 @@ fn json_data<'a>(raw: &'a str, media_type: &str) -> Result<Data<'a>, Rejection> 
     if !raw.starts_with('"') {
         return Err(Rejection::new(
             Reason::DataNotString,
-            format!(
-                "datacontenttype {} is not JSON, so data must be a JSON string",
-                quote(media_type.as_bytes())
-            ),
+            format!("datacontenttype {} is not JSON, so data must be a JSON string", quote(media_type.as_bytes())),
         ));
     }
     unquote(raw).map(Data::Text).map_err(|reason| {
@@ -208,9 +192,9 @@ fn unbase64(raw: &str) -> Result<Vec<u8>, Rejection> {
         return Err(invalid("data_base64 is not a JSON string"));
     }
     let text = unquote(raw).map_err(|_| invalid("data_base64 is not base64"))?;
-    STANDARD.decode(text.as_bytes()).map_err(|_| {
-        invalid("data_base64 breaks RFC 4648 section 4: standard alphabet, padded, no line breaks")
-    })
+    STANDARD
+        .decode(text.as_bytes())
+        .map_err(|_| invalid("data_base64 breaks RFC 4648 section 4: standard alphabet, padded, no line breaks"))
 }
 
 /// How many headers are compared with the body. It bounds the work on a record made of nothing but
@@ -220,13 +204,10 @@ const COMPARED: usize = 64;
 /// Headers may repeat attributes of the body (Kafka binding 3.3.3). The body wins.
 fn headers_differ(headers: &[Header<'_>], attributes: &Attributes<'_>) -> bool {
     headers.iter().take(COMPARED).any(|header| {
-        let (Some(name), Some(value)) = (header.name.strip_prefix(binary::PREFIX), header.value)
-        else {
+        let (Some(name), Some(value)) = (header.name.strip_prefix(binary::PREFIX), header.value) else {
             return false;
         };
-        let known = std::str::from_utf8(name)
-            .ok()
-            .and_then(|name| attributes.text(name));
+        let known = std::str::from_utf8(name).ok().and_then(|name| attributes.text(name));
         known.map(str::as_bytes) != Some(value)
     })
 }

@@ -56,12 +56,7 @@ fn random_bytes(rng: &mut StdRng, longest: usize) -> Vec<u8> {
 fn random_part(rng: &mut StdRng) -> Vec<u8> {
     match rng.random_range(0..4) {
         0 => random_bytes(rng, 12),
-        _ => TOKENS
-            .choose(rng)
-            .copied()
-            .unwrap_or_default()
-            .as_bytes()
-            .to_vec(),
+        _ => TOKENS.choose(rng).copied().unwrap_or_default().as_bytes().to_vec(),
     }
 }
 
@@ -82,21 +77,12 @@ fn mutated_body(rng: &mut StdRng) -> Vec<u8> {
 }
 
 fn decode_structured(body: &[u8]) -> Decoded<'_> {
-    let headers = &[Header {
-        name: b"content-type",
-        value: Some(STRUCTURED),
-    }];
+    let headers = &[Header { name: b"content-type", value: Some(STRUCTURED) }];
     decode(&record(headers, Some(body)), &Policy::default())
 }
 
 fn record<'a>(headers: &'a [Header<'a>], value: Option<&'a [u8]>) -> Record<'a> {
-    Record {
-        offset: 0,
-        timestamp: None,
-        key: None,
-        value,
-        headers,
-    }
+    Record { offset: 0, timestamp: None, key: None, value, headers }
 }
 
 #[test]
@@ -110,13 +96,7 @@ fn random_headers_and_values_never_panic() {
                 (name, rng.random_bool(0.9).then(|| random_part(&mut rng)))
             })
             .collect();
-        let headers: Vec<_> = parts
-            .iter()
-            .map(|(name, value)| Header {
-                name,
-                value: value.as_deref(),
-            })
-            .collect();
+        let headers: Vec<_> = parts.iter().map(|(name, value)| Header { name, value: value.as_deref() }).collect();
         let value = rng.random_bool(0.8).then(|| random_part(&mut rng));
         decode(&record(&headers, value.as_deref()), &Policy::default());
     }
@@ -132,10 +112,7 @@ fn damaged_bodies_never_panic_and_some_are_still_events() {
             _ => rejected += 1,
         }
     }
-    assert!(
-        events > 0 && rejected > 0,
-        "{events} events, {rejected} rejected: one path is not tried"
-    );
+    assert!(events > 0 && rejected > 0, "{events} events, {rejected} rejected: one path is not tried");
 }
 
 #[test]
@@ -154,9 +131,8 @@ fn json_data_in_a_body_keeps_its_exact_bytes() {
     let mut rng = StdRng::seed_from_u64(4);
     for _ in 0..ROUNDS {
         let data = random_json(&mut rng, 4);
-        let body = format!(
-            "{{\"data\" :\n{data}\t,\"specversion\":\"1.0\",\"id\":\"1\",\"source\":\"/\",\"type\":\"t\"}}"
-        );
+        let body =
+            format!("{{\"data\" :\n{data}\t,\"specversion\":\"1.0\",\"id\":\"1\",\"source\":\"/\",\"type\":\"t\"}}");
         let Decoded::Event(event, _) = decode_structured(body.as_bytes()) else {
             panic!("not an event: {body}");
         };
@@ -166,29 +142,12 @@ fn json_data_in_a_body_keeps_its_exact_bytes() {
 
 /// JSON without spaces around it, in spellings that no serializer would choose.
 fn random_json(rng: &mut StdRng, depth: usize) -> String {
-    const SCALARS: &[&str] = &[
-        "null",
-        "true",
-        "-0",
-        "1e400",
-        "0.10",
-        "\"\"",
-        r#""\uDEAD\"]}""#,
-        "\"é\"",
-    ];
+    const SCALARS: &[&str] = &["null", "true", "-0", "1e400", "0.10", "\"\"", r#""\uDEAD\"]}""#, "\"é\""];
     let choices = if depth == 0 { 1 } else { 3 };
     match rng.random_range(0..choices) {
         0 => SCALARS.choose(rng).copied().unwrap_or_default().to_owned(),
-        1 => format!(
-            "[ {} ,\r\n{}]",
-            random_json(rng, depth - 1),
-            random_json(rng, depth - 1)
-        ),
-        _ => format!(
-            "{{\"a\":{},\"a\" : {} }}",
-            random_json(rng, depth - 1),
-            random_json(rng, depth - 1)
-        ),
+        1 => format!("[ {} ,\r\n{}]", random_json(rng, depth - 1), random_json(rng, depth - 1)),
+        _ => format!("{{\"a\":{},\"a\" : {} }}", random_json(rng, depth - 1), random_json(rng, depth - 1)),
     }
 }
 
@@ -196,29 +155,14 @@ fn random_json(rng: &mut StdRng, depth: usize) -> String {
 fn binary_data_keeps_its_exact_bytes_under_any_type() {
     let mut rng = StdRng::seed_from_u64(5);
     for _ in 0..ROUNDS {
-        let data = if rng.random_bool(0.5) {
-            random_bytes(&mut rng, 40)
-        } else {
-            random_json(&mut rng, 3).into_bytes()
-        };
+        let data =
+            if rng.random_bool(0.5) { random_bytes(&mut rng, 40) } else { random_json(&mut rng, 3).into_bytes() };
         let types: &[&[u8]] = &[b"application/json", b"text/plain", b"image/png", b"no type"];
-        let mut headers: Vec<_> = [
-            ("ce_specversion", "1.0"),
-            ("ce_id", "1"),
-            ("ce_source", "/"),
-            ("ce_type", "t"),
-        ]
-        .map(|(name, value)| Header {
-            name: name.as_bytes(),
-            value: Some(value.as_bytes()),
-        })
-        .to_vec();
-        headers.extend(types.choose(&mut rng).map(|t| Header {
-            name: b"content-type",
-            value: Some(t),
-        }));
-        let Decoded::Event(event, _) = decode(&record(&headers, Some(&data)), &Policy::default())
-        else {
+        let mut headers: Vec<_> = [("ce_specversion", "1.0"), ("ce_id", "1"), ("ce_source", "/"), ("ce_type", "t")]
+            .map(|(name, value)| Header { name: name.as_bytes(), value: Some(value.as_bytes()) })
+            .to_vec();
+        headers.extend(types.choose(&mut rng).map(|t| Header { name: b"content-type", value: Some(t) }));
+        let Decoded::Event(event, _) = decode(&record(&headers, Some(&data)), &Policy::default()) else {
             panic!("not an event: {data:?}");
         };
         let kept = match &event.data {
@@ -237,22 +181,9 @@ fn a_plain_structured_event_borrows_all_its_text() {
         panic!("not an event");
     };
     let (name, text) = &event.extensions[0];
-    let texts = [
-        &event.specversion,
-        &event.id,
-        &event.source,
-        &event.r#type,
-        name,
-        text,
-    ];
-    assert!(
-        texts.iter().all(|text| matches!(text, Cow::Borrowed(_))),
-        "{event:?}"
-    );
-    assert!(
-        matches!(event.data, Data::Text(Cow::Borrowed(_))),
-        "{event:?}"
-    );
+    let texts = [&event.specversion, &event.id, &event.source, &event.r#type, name, text];
+    assert!(texts.iter().all(|text| matches!(text, Cow::Borrowed(_))), "{event:?}");
+    assert!(matches!(event.data, Data::Text(Cow::Borrowed(_))), "{event:?}");
 }
 
 #[test]
@@ -264,38 +195,22 @@ fn details_are_cut_at_a_character_boundary() {
 #[test]
 fn names_quoted_in_details_are_bounded_and_escaped() {
     let name = [b"ce_\x1b\xff".as_slice(), &[b'A'; 1000]].concat();
-    let headers = [Header {
-        name: &name,
-        value: Some(b"x"),
-    }];
+    let headers = [Header { name: &name, value: Some(b"x") }];
     let Decoded::Rejected(rejection) = decode(&record(&headers, None), &Policy::default()) else {
         panic!("not rejected");
     };
-    assert!(
-        rejection.detail.len() < 300 && !rejection.detail.contains('\x1b'),
-        "{rejection}"
-    );
+    assert!(rejection.detail.len() < 300 && !rejection.detail.contains('\x1b'), "{rejection}");
 }
 
 #[test]
 fn every_reason_and_note_has_the_name_of_its_variant() {
-    assert!(
-        Reason::ALL
-            .iter()
-            .all(|reason| format!("{reason:?}") == reason.as_str())
-    );
-    assert!(
-        Note::ALL
-            .iter()
-            .all(|note| format!("{note:?}") == note.as_str())
-    );
+    assert!(Reason::ALL.iter().all(|reason| format!("{reason:?}") == reason.as_str()));
+    assert!(Note::ALL.iter().all(|note| format!("{note:?}") == note.as_str()));
 }
 
 #[test]
 fn the_policy_is_written_as_in_the_settings() {
-    let policy = Policy {
-        non_cloud_events: NonCloudEvents::Skip,
-    };
+    let policy = Policy { non_cloud_events: NonCloudEvents::Skip };
     let text = serde_json::to_string(&policy).unwrap_or_default();
     assert_eq!(text, r#"{"non_cloud_events":"skip"}"#);
 }

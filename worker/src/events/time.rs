@@ -23,10 +23,7 @@ pub(super) fn parse(text: Cow<'_, str>) -> Option<Time<'_>> {
     let micros = instant.timestamp() * 1_000_000 + i64::from(nanos / 1_000);
     let leap_second = nanos >= 1_000_000_000;
     let lossy = leap_second || finer_than_micros(text.as_bytes());
-    Some(Time {
-        micros,
-        raw: lossy.then_some(text),
-    })
+    Some(Time { micros, raw: lossy.then_some(text) })
 }
 
 /// Looks at the text, because chrono drops digits beyond the ninth.

@@ -4,12 +4,8 @@
 
 use std::sync::Arc;
 
-use arrow_array::builder::{
-    BinaryBuilder, Int64Builder, StringBuilder, TimestampMicrosecondBuilder,
-};
-use arrow_array::{
-    ArrayRef, Int32Array, ListArray, MapArray, RecordBatch, StringArray, StructArray,
-};
+use arrow_array::builder::{BinaryBuilder, Int64Builder, StringBuilder, TimestampMicrosecondBuilder};
+use arrow_array::{ArrayRef, Int32Array, ListArray, MapArray, RecordBatch, StringArray, StructArray};
 use arrow_buffer::{OffsetBuffer, ScalarBuffer};
 use arrow_schema::{ArrowError, Fields, SchemaRef};
 
@@ -122,12 +118,9 @@ impl Columns for EventColumns {
         self.source.append_value(&event.source);
         self.r#type.append_value(&event.r#type);
         self.subject.append_option(event.subject.as_deref());
-        self.time
-            .append_option(event.time.as_ref().map(|time| time.micros));
-        self.time_raw
-            .append_option(event.time.as_ref().and_then(|time| time.raw.as_deref()));
-        self.datacontenttype
-            .append_option(event.datacontenttype.as_deref());
+        self.time.append_option(event.time.as_ref().map(|time| time.micros));
+        self.time_raw.append_option(event.time.as_ref().and_then(|time| time.raw.as_deref()));
+        self.datacontenttype.append_option(event.datacontenttype.as_deref());
         self.dataschema.append_option(event.dataschema.as_deref());
         self.extensions.push(&event.extensions);
         let (text, binary) = payload(&event.data);
@@ -175,12 +168,7 @@ pub(super) struct DeadColumns {
 
 impl Default for DeadColumns {
     fn default() -> Self {
-        Self {
-            reason: text(),
-            detail: text(),
-            kafka: KafkaColumns::default(),
-            value: binary(),
-        }
+        Self { reason: text(), detail: text(), kafka: KafkaColumns::default(), value: binary() }
     }
 }
 
@@ -191,29 +179,14 @@ impl Columns for DeadColumns {
         &schema::DEAD_LETTERS
     }
 
-    fn canon(
-        DeadRow {
-            record,
-            reason,
-            detail,
-        }: DeadRow<'_>,
-        identity: &Identity,
-        canon: &mut Canon,
-    ) {
+    fn canon(DeadRow { record, reason, detail }: DeadRow<'_>, identity: &Identity, canon: &mut Canon) {
         canon.text(Some(reason));
         canon.text(Some(detail));
         canon_kafka(record, identity, canon);
         canon.optional(record.value);
     }
 
-    fn push(
-        &mut self,
-        DeadRow {
-            record,
-            reason,
-            detail,
-        }: DeadRow<'_>,
-    ) {
+    fn push(&mut self, DeadRow { record, reason, detail }: DeadRow<'_>) {
         self.reason.append_value(reason);
         self.detail.append_value(detail);
         self.kafka.push(record);
@@ -221,10 +194,7 @@ impl Columns for DeadColumns {
     }
 
     fn take(&mut self, identity: &Identity) -> Result<RecordBatch, ArrowError> {
-        let mut columns: Vec<ArrayRef> = vec![
-            Arc::new(self.reason.finish()),
-            Arc::new(self.detail.finish()),
-        ];
+        let mut columns: Vec<ArrayRef> = vec![Arc::new(self.reason.finish()), Arc::new(self.detail.finish())];
         columns.extend(self.kafka.take(identity)?);
         columns.push(Arc::new(self.value.finish()));
         RecordBatch::try_new(Arc::clone(Self::schema()), columns)
@@ -300,8 +270,7 @@ impl Ends {
     fn push(&mut self, entries: usize) {
         let last = self.0.last().copied().unwrap_or(0);
         // A batch is bounded far below 2^31 bytes and every entry takes some of them.
-        self.0
-            .push(last.saturating_add(i32::try_from(entries).unwrap_or(i32::MAX)));
+        self.0.push(last.saturating_add(i32::try_from(entries).unwrap_or(i32::MAX)));
     }
 
     fn take(&mut self) -> OffsetBuffer<i32> {
@@ -318,11 +287,7 @@ struct Headers {
 
 impl Default for Headers {
     fn default() -> Self {
-        Self {
-            ends: Ends::default(),
-            names: text(),
-            values: binary(),
-        }
+        Self { ends: Ends::default(), names: text(), values: binary() }
     }
 }
 
@@ -336,17 +301,9 @@ impl Headers {
     }
 
     fn take(&mut self) -> Result<ListArray, ArrowError> {
-        let columns: Vec<ArrayRef> = vec![
-            Arc::new(self.names.finish()),
-            Arc::new(self.values.finish()),
-        ];
+        let columns: Vec<ArrayRef> = vec![Arc::new(self.names.finish()), Arc::new(self.values.finish())];
         let entries = StructArray::try_new(schema::header_fields(), columns, None)?;
-        ListArray::try_new(
-            Arc::clone(&schema::HEADER),
-            self.ends.take(),
-            Arc::new(entries),
-            None,
-        )
+        ListArray::try_new(Arc::clone(&schema::HEADER), self.ends.take(), Arc::new(entries), None)
     }
 }
 
@@ -359,11 +316,7 @@ struct Extensions {
 
 impl Default for Extensions {
     fn default() -> Self {
-        Self {
-            ends: Ends::default(),
-            names: text(),
-            values: text(),
-        }
+        Self { ends: Ends::default(), names: text(), values: text() }
     }
 }
 
@@ -377,22 +330,13 @@ impl Extensions {
     }
 
     fn take(&mut self) -> Result<MapArray, ArrowError> {
-        let columns: Vec<ArrayRef> = vec![
-            Arc::new(self.names.finish()),
-            Arc::new(self.values.finish()),
-        ];
+        let columns: Vec<ArrayRef> = vec![Arc::new(self.names.finish()), Arc::new(self.values.finish())];
         let fields = match schema::EXTENSION.data_type() {
             arrow_schema::DataType::Struct(fields) => fields.clone(),
             _ => Fields::empty(),
         };
         let entries = StructArray::try_new(fields, columns, None)?;
-        MapArray::try_new(
-            Arc::clone(&schema::EXTENSION),
-            self.ends.take(),
-            entries,
-            None,
-            false,
-        )
+        MapArray::try_new(Arc::clone(&schema::EXTENSION), self.ends.take(), entries, None, false)
     }
 }
 

@@ -12,10 +12,7 @@ use super::digest::Canon;
 use super::file::{OpenFile, Setting};
 use super::footer::{FileFacts, key_values};
 use super::path::{self, FileName, Place, UNDATED};
-use super::{
-    Close, EncodeError, EncodedFile, Encoding, FileKind, Identity, PartitionBy, PlannedFile, Rules,
-    schema,
-};
+use super::{Close, EncodeError, EncodedFile, Encoding, FileKind, Identity, PartitionBy, PlannedFile, Rules, schema};
 use crate::events::{Event, Record};
 
 /// Collects the rows of one cut and encodes them as they come.
@@ -54,10 +51,7 @@ struct Slots<C> {
 
 impl<C: Columns> Slots<C> {
     fn new() -> Self {
-        Self {
-            all: Vec::new(),
-            latest: 0,
-        }
+        Self { all: Vec::new(), latest: 0 }
     }
 
     fn find(&mut self, version: &str, day: i32) -> Option<usize> {
@@ -69,11 +63,7 @@ impl<C: Columns> Slots<C> {
     }
 
     fn open(&mut self, place: Place, planned: Option<PlannedFile>) -> usize {
-        self.all.push(Slot {
-            place,
-            planned,
-            file: OpenFile::default(),
-        });
+        self.all.push(Slot { place, planned, file: OpenFile::default() });
         self.all.len() - 1
     }
 }
@@ -125,8 +115,7 @@ impl CutWriter {
     pub fn event(&mut self, record: &Record<'_>, event: &Event<'_>) -> Result<(), EncodeError> {
         self.accept_offset(record.offset)?;
         let rules = Arc::clone(&self.rules);
-        let version =
-            path::version_segment(path::schema_version(event, &rules.default_schema_version));
+        let version = path::version_segment(path::schema_version(event, &rules.default_schema_version));
         let time = event.time.as_ref().map(|time| time.micros);
         let day = path::day(rules.partition_by, record.timestamp, time);
         self.undated += u64::from(day.is_none());
@@ -138,23 +127,13 @@ impl CutWriter {
         self.events.latest = at;
         let slot = &mut self.events.all[at];
         let setting = setting(&self.identity, &self.properties, self.encoding);
-        add(
-            slot,
-            (EventRow { record, event }, record),
-            &mut self.canon,
-            &setting,
-        )?;
+        add(slot, (EventRow { record, event }, record), &mut self.canon, &setting)?;
         self.rows += 1;
         Ok(())
     }
 
     /// Adds the row of a dead letter. Records must come in the order of their offsets.
-    pub fn dead(
-        &mut self,
-        record: &Record<'_>,
-        reason: &str,
-        detail: &str,
-    ) -> Result<(), EncodeError> {
+    pub fn dead(&mut self, record: &Record<'_>, reason: &str, detail: &str) -> Result<(), EncodeError> {
         self.accept_offset(record.offset)?;
         let day = path::day(self.rules.partition_by, record.timestamp, None);
         self.undated += u64::from(day.is_none());
@@ -166,19 +145,7 @@ impl CutWriter {
         self.dead.latest = at;
         let slot = &mut self.dead.all[at];
         let setting = setting(&self.identity, &self.properties, self.encoding);
-        add(
-            slot,
-            (
-                DeadRow {
-                    record,
-                    reason,
-                    detail,
-                },
-                record,
-            ),
-            &mut self.canon,
-            &setting,
-        )?;
+        add(slot, (DeadRow { record, reason, detail }, record), &mut self.canon, &setting)?;
         self.dead_rows += 1;
         Ok(())
     }
@@ -192,16 +159,8 @@ impl CutWriter {
 
     /// Bytes of the largest file if the cut closed now, estimated as encoded.
     pub fn largest_file(&self) -> u64 {
-        let events = self
-            .events
-            .all
-            .iter()
-            .map(|slot| slot.file.encoded_estimate());
-        let dead = self
-            .dead
-            .all
-            .iter()
-            .map(|slot| slot.file.encoded_estimate());
+        let events = self.events.all.iter().map(|slot| slot.file.encoded_estimate());
+        let dead = self.dead.all.iter().map(|slot| slot.file.encoded_estimate());
         events.chain(dead).max().unwrap_or(0) as u64
     }
 
@@ -247,22 +206,9 @@ impl CutWriter {
     }
 
     /// Opens the file of a (version, day) not seen before in this cut, or finds the one of the surplus.
-    fn place_new_event(
-        &mut self,
-        version: &str,
-        day: i32,
-        record: &Record<'_>,
-    ) -> Result<usize, EncodeError> {
-        let surplus = self
-            .events
-            .all
-            .iter()
-            .position(|slot| *slot.place.version == *path::SURPLUS);
-        let own = Place {
-            kind: FileKind::Rows,
-            version: version.into(),
-            day,
-        };
+    fn place_new_event(&mut self, version: &str, day: i32, record: &Record<'_>) -> Result<usize, EncodeError> {
+        let surplus = self.events.all.iter().position(|slot| *slot.place.version == *path::SURPLUS);
+        let own = Place { kind: FileKind::Rows, version: version.into(), day };
         if self.follows_plan {
             self.overflowed = true;
             return surplus.ok_or_else(|| self.not_in_plan(&own));
@@ -272,25 +218,13 @@ impl CutWriter {
         }
         self.overflowed = true;
         Ok(surplus.unwrap_or_else(|| {
-            let day =
-                path::day(PartitionBy::KafkaTimestamp, record.timestamp, None).unwrap_or(UNDATED);
-            self.events.open(
-                Place {
-                    version: path::SURPLUS.into(),
-                    day,
-                    ..own
-                },
-                None,
-            )
+            let day = path::day(PartitionBy::KafkaTimestamp, record.timestamp, None).unwrap_or(UNDATED);
+            self.events.open(Place { version: path::SURPLUS.into(), day, ..own }, None)
         }))
     }
 
     fn place_new_dead(&mut self, day: i32) -> Result<usize, EncodeError> {
-        let own = Place {
-            kind: FileKind::DeadLetters,
-            version: "".into(),
-            day,
-        };
+        let own = Place { kind: FileKind::DeadLetters, version: "".into(), day };
         if !self.follows_plan && self.dead.all.len() < self.rules.max_open_keys as usize {
             return Ok(self.dead.open(own, None));
         }
@@ -298,33 +232,17 @@ impl CutWriter {
         match self.dead.find("", UNDATED) {
             Some(at) => Ok(at),
             None if self.follows_plan => Err(self.not_in_plan(&own)),
-            None => Ok(self.dead.open(
-                Place {
-                    day: UNDATED,
-                    ..own
-                },
-                None,
-            )),
+            None => Ok(self.dead.open(Place { day: UNDATED, ..own }, None)),
         }
     }
 
     fn not_in_plan(&self, place: &Place) -> EncodeError {
-        EncodeError::NotInPlan {
-            folder: place.folder(&self.identity.topic, self.identity.partition),
-        }
+        EncodeError::NotInPlan { folder: place.folder(&self.identity.topic, self.identity.partition) }
     }
 }
 
-fn setting<'a>(
-    identity: &'a Identity,
-    properties: &'a WriterProperties,
-    encoding: Encoding,
-) -> Setting<'a> {
-    Setting {
-        identity,
-        properties,
-        row_group_bytes: encoding.row_group_bytes,
-    }
+fn setting<'a>(identity: &'a Identity, properties: &'a WriterProperties, encoding: Encoding) -> Setting<'a> {
+    Setting { identity, properties, row_group_bytes: encoding.row_group_bytes }
 }
 
 fn add<C: Columns>(
@@ -347,11 +265,7 @@ struct End<'a> {
 
 impl End<'_> {
     fn file<C: Columns>(&self, slot: Slot<C>) -> Result<EncodedFile, EncodeError> {
-        let Slot {
-            place,
-            planned,
-            file,
-        } = slot;
+        let Slot { place, planned, file } = slot;
         let (rows, digest) = (file.rows, file.digest());
         let identity = self.setting.identity;
         let mut incomplete = self.close.incomplete;
@@ -359,31 +273,16 @@ impl End<'_> {
             Some(plan) => {
                 let differs = plan.rows != rows || plan.digest != digest;
                 if differs && !incomplete {
-                    return Err(EncodeError::PlanDiffers {
-                        key: plan.key,
-                        planned: plan.rows,
-                        rows,
-                    });
+                    return Err(EncodeError::PlanDiffers { key: plan.key, planned: plan.rows, rows });
                 }
                 incomplete &= differs;
                 plan
             }
             None => {
-                let name = FileName {
-                    timestamp: file.timestamp,
-                    first: file.first,
-                    rows,
-                };
+                let name = FileName { timestamp: file.timestamp, first: file.first, rows };
                 let key = place.key(&identity.topic, identity.partition, name);
                 let digest = digest.clone();
-                PlannedFile {
-                    key,
-                    kind: place.kind,
-                    rows,
-                    first: file.first,
-                    last: file.last,
-                    digest,
-                }
+                PlannedFile { key, kind: place.kind, rows, first: file.first, last: file.last, digest }
             }
         };
         let facts = FileFacts {
@@ -410,20 +309,9 @@ pub fn empty_file(
     encoding: Encoding,
     close: &Close,
 ) -> Result<Bytes, EncodeError> {
-    let writer = CutWriter::following(
-        Arc::clone(rules),
-        Arc::clone(identity),
-        encoding,
-        std::slice::from_ref(plan),
-    )?;
-    let close = Close {
-        incomplete: true,
-        ..close.clone()
-    };
+    let writer = CutWriter::following(Arc::clone(rules), Arc::clone(identity), encoding, std::slice::from_ref(plan))?;
+    let close = Close { incomplete: true, ..close.clone() };
     let file = writer.finish(&close)?.pop();
     // One planned file gives exactly one file.
-    file.map(|file| file.body)
-        .ok_or_else(|| EncodeError::PlanKey {
-            key: plan.key.clone(),
-        })
+    file.map(|file| file.body).ok_or_else(|| EncodeError::PlanKey { key: plan.key.clone() })
 }

@@ -59,11 +59,7 @@ impl<C: Columns> OpenFile<C> {
         setting: &Setting<'_>,
     ) -> Result<(), EncodeError> {
         if canon.len() > ROW_LIMIT {
-            return Err(EncodeError::RowTooLarge {
-                offset: record.offset,
-                bytes: canon.len(),
-                limit: ROW_LIMIT,
-            });
+            return Err(EncodeError::RowTooLarge { offset: record.offset, bytes: canon.len(), limit: ROW_LIMIT });
         }
         if self.rows == 0 {
             self.first = record.offset;
@@ -109,8 +105,7 @@ impl<C: Columns> OpenFile<C> {
             self.pending_bytes / GUESSED_RATIO
         } else {
             // Both are bounded by memory; only their product could be too large.
-            (self.pending_bytes as u128 * self.encoded_bytes as u128 / self.paged_bytes as u128)
-                as usize
+            (self.pending_bytes as u128 * self.encoded_bytes as u128 / self.paged_bytes as u128) as usize
         };
         self.encoded_bytes + pending
     }
@@ -121,11 +116,7 @@ impl<C: Columns> OpenFile<C> {
     }
 
     /// Ends the file with `footer` as its key/values.
-    pub(super) fn finish(
-        mut self,
-        footer: Vec<KeyValue>,
-        setting: &Setting<'_>,
-    ) -> Result<Vec<u8>, EncodeError> {
+    pub(super) fn finish(mut self, footer: Vec<KeyValue>, setting: &Setting<'_>) -> Result<Vec<u8>, EncodeError> {
         if self.pending_rows > 0 {
             self.flush(setting)?;
         }
@@ -141,19 +132,13 @@ impl<C: Columns> OpenFile<C> {
     }
 }
 
-fn new_writer<C: Columns>(
-    properties: &WriterProperties,
-) -> Result<ArrowWriter<Vec<u8>>, EncodeError> {
+fn new_writer<C: Columns>(properties: &WriterProperties) -> Result<ArrowWriter<Vec<u8>>, EncodeError> {
     // Without Arrow's own copy of the schema every reader sees the Parquet types alone, and the same ones.
     let options = ArrowWriterOptions::new()
         .with_properties(properties.clone())
         .with_skip_arrow_metadata(true)
         .with_schema_root("eventsink".to_owned());
-    Ok(ArrowWriter::try_new_with_options(
-        Vec::new(),
-        C::schema().clone(),
-        options,
-    )?)
+    Ok(ArrowWriter::try_new_with_options(Vec::new(), C::schema().clone(), options)?)
 }
 
 fn flush_row_group(writer: &mut ArrowWriter<Vec<u8>>) -> Result<(), EncodeError> {

@@ -74,12 +74,7 @@ pub(super) struct FileFacts<'a> {
 }
 
 /// The key/values of a file, in the order in which they are written.
-pub(super) fn key_values(
-    identity: &Identity,
-    rules: &str,
-    close: &Close,
-    file: &FileFacts<'_>,
-) -> Vec<KeyValue> {
+pub(super) fn key_values(identity: &Identity, rules: &str, close: &Close, file: &FileFacts<'_>) -> Vec<KeyValue> {
     let mut pairs = vec![
         ("version", env!("CARGO_PKG_VERSION").to_owned()),
         ("ledger", identity.ledger.clone()),
@@ -106,10 +101,7 @@ pub(super) fn key_values(
     if file.incomplete {
         pairs.push(("incomplete", "true".to_owned()));
     }
-    pairs
-        .into_iter()
-        .map(|(name, value)| KeyValue::new(format!("eventsink.{name}"), value))
-        .collect()
+    pairs.into_iter().map(|(name, value)| KeyValue::new(format!("eventsink.{name}"), value)).collect()
 }
 
 /// Reads what an object says of itself.
@@ -118,23 +110,16 @@ pub(super) fn key_values(
 pub fn read_footer(tail: &[u8], size: u64) -> Result<Footer, TailError> {
     let have = tail.len() as u64;
     if have > size {
-        return Err(damaged(format!(
-            "{have} bytes were read of an object of {size}"
-        )));
+        return Err(damaged(format!("{have} bytes were read of an object of {size}")));
     }
     if size < HEAD + TAIL as u64 {
-        return Err(damaged(format!(
-            "{size} bytes are too few for a Parquet file"
-        )));
+        return Err(damaged(format!("{size} bytes are too few for a Parquet file")));
     }
     let Some((rest, end)) = tail.split_last_chunk::<TAIL>() else {
         return Err(TailError::NeedMore(size.min(TAIL_HINT)));
     };
     let end = FooterTail::try_new(end).map_err(|_| {
-        damaged(
-            "it does not end as a Parquet file does, so it was cut short or is another format"
-                .into(),
-        )
+        damaged("it does not end as a Parquet file does, so it was cut short or is another format".into())
     })?;
     if end.is_encrypted_footer() {
         return Err(damaged("its footer is encrypted".into()));
@@ -142,19 +127,13 @@ pub fn read_footer(tail: &[u8], size: u64) -> Result<Footer, TailError> {
     let length = end.metadata_length();
     let needed = length as u64 + TAIL as u64;
     if needed + HEAD > size {
-        return Err(damaged(format!(
-            "its footer claims {length} bytes and the object has {size}"
-        )));
+        return Err(damaged(format!("its footer claims {length} bytes and the object has {size}")));
     }
     let Some(start) = rest.len().checked_sub(length) else {
         return Err(TailError::NeedMore(needed));
     };
-    let metadata = ParquetMetaDataReader::decode_metadata(&rest[start..]).map_err(|error| {
-        damaged(format!(
-            "its footer cannot be read: {}",
-            quoted(&error.to_string())
-        ))
-    })?;
+    let metadata = ParquetMetaDataReader::decode_metadata(&rest[start..])
+        .map_err(|error| damaged(format!("its footer cannot be read: {}", quoted(&error.to_string()))))?;
     from_metadata(metadata.file_metadata())
 }
 
@@ -185,11 +164,7 @@ fn from_metadata(metadata: &FileMetaData) -> Result<Footer, TailError> {
             .map_err(|_| damaged(format!("its footer counts {} rows", metadata.num_rows())))?,
         digest: pairs.text("row_digest")?,
         rules: pairs.text("rules")?,
-        schema_version: if kind == FileKind::Rows {
-            Some(pairs.text("schema_version")?)
-        } else {
-            None
-        },
+        schema_version: if kind == FileKind::Rows { Some(pairs.text("schema_version")?) } else { None },
         dt: pairs.text("dt")?,
         kind,
         decoder_version: pairs.number("decoder_version")?,
@@ -208,19 +183,12 @@ impl Pairs<'_> {
     }
 
     fn text(&self, name: &str) -> Result<String, TailError> {
-        self.find(name)
-            .map(str::to_owned)
-            .ok_or_else(|| damaged(format!("its footer has no `eventsink.{name}`")))
+        self.find(name).map(str::to_owned).ok_or_else(|| damaged(format!("its footer has no `eventsink.{name}`")))
     }
 
     fn number<T: std::str::FromStr>(&self, name: &str) -> Result<T, TailError> {
         let text = self.text(name)?;
-        text.parse().map_err(|_| {
-            damaged(format!(
-                "`eventsink.{name}` is `{}`, not a number",
-                quoted(&text)
-            ))
-        })
+        text.parse().map_err(|_| damaged(format!("`eventsink.{name}` is `{}`, not a number", quoted(&text))))
     }
 }
 
@@ -229,8 +197,5 @@ fn damaged(why: String) -> TailError {
 }
 
 fn quoted(text: &str) -> String {
-    text.chars()
-        .take(QUOTED)
-        .flat_map(char::escape_default)
-        .collect()
+    text.chars().take(QUOTED).flat_map(char::escape_default).collect()
 }

@@ -66,10 +66,7 @@ pub struct Encoding {
 
 impl Default for Encoding {
     fn default() -> Self {
-        Self {
-            compression: Compression::Zstd,
-            row_group_bytes: 64 << 20,
-        }
+        Self { compression: Compression::Zstd, row_group_bytes: 64 << 20 }
     }
 }
 
@@ -158,9 +155,7 @@ pub enum EncodeError {
         last: i64,
     },
     /// The key of a planned file does not follow the template.
-    #[error(
-        "the planned key `{key}` does not follow the key template: the manifest is not one of ours"
-    )]
+    #[error("the planned key `{key}` does not follow the key template: the manifest is not one of ours")]
     PlanKey {
         /// The key.
         key: String,
@@ -178,9 +173,7 @@ pub enum EncodeError {
         rows: u64,
     },
     /// A row belongs to a file that the plan does not have.
-    #[error(
-        "a row now belongs to `{folder}`, where no file was planned: a decoder of the planned version is needed"
-    )]
+    #[error("a row now belongs to `{folder}`, where no file was planned: a decoder of the planned version is needed")]
     NotInPlan {
         /// The folder.
         folder: String,

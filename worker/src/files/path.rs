@@ -39,23 +39,14 @@ const NEWEST_EVENT_DAYS: i64 = 2;
 /// (readers hide those names). What is longer than 128 bytes is cut and ends with `%2D` and 32 hex digits
 /// of the value's SHA-256.
 pub(super) fn segment(value: &str) -> Cow<'_, str> {
-    let plain = value.bytes().all(is_plain)
-        && !value.starts_with(['_', '.'])
-        && (1..=LONGEST_SEGMENT).contains(&value.len());
-    if plain {
-        Cow::Borrowed(value)
-    } else {
-        Cow::Owned(escape(value))
-    }
+    let plain =
+        value.bytes().all(is_plain) && !value.starts_with(['_', '.']) && (1..=LONGEST_SEGMENT).contains(&value.len());
+    if plain { Cow::Borrowed(value) } else { Cow::Owned(escape(value)) }
 }
 
 /// [`segment`] of a schema version; `other` is escaped because it is the name of the surplus.
 pub(super) fn version_segment(value: &str) -> Cow<'_, str> {
-    if value == SURPLUS {
-        Cow::Borrowed("%6Fther")
-    } else {
-        segment(value)
-    }
+    if value == SURPLUS { Cow::Borrowed("%6Fther") } else { segment(value) }
 }
 
 fn is_plain(byte: u8) -> bool {
@@ -79,9 +70,7 @@ fn escape(value: &str) -> String {
         if text.len() > LONGEST_SEGMENT {
             text.truncate(kept);
             text.push_str(CUT_MARK);
-            text.push_str(&hex(
-                &Sha256::digest(value.as_bytes()).as_slice()[..HASH_DIGITS / 2]
-            ));
+            text.push_str(&hex(&Sha256::digest(value.as_bytes()).as_slice()[..HASH_DIGITS / 2]));
             return text;
         }
     }
@@ -131,8 +120,7 @@ fn version_in_type(text: &str) -> Option<&str> {
 
 /// `\d+(\.\d+)*`
 fn is_version(text: &str) -> bool {
-    text.split('.')
-        .all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()))
+    text.split('.').all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// The day of a row in days since 1970; `None` when nothing usable names one.
@@ -160,17 +148,12 @@ pub(super) fn day(by: PartitionBy, kafka: Option<i64>, event: Option<i64>) -> Op
 
 /// Years 1970 to 9999: what a reader's date type and four digits hold.
 fn within_range(day: i64) -> Option<i32> {
-    (0..END_OF_DAYS)
-        .contains(&day)
-        .then(|| i32::try_from(day).ok())
-        .flatten()
+    (0..END_OF_DAYS).contains(&day).then(|| i32::try_from(day).ok()).flatten()
 }
 
 /// `YYYY-MM-DD`
 pub(super) fn date_text(day: i32) -> String {
-    instant(i64::from(day) * MILLIS_PER_DAY)
-        .format("%Y-%m-%d")
-        .to_string()
+    instant(i64::from(day) * MILLIS_PER_DAY).format("%Y-%m-%d").to_string()
 }
 
 /// What the last segment of a key is made of.
@@ -187,9 +170,7 @@ pub(super) struct FileName {
 impl FileName {
     /// `{YYYYMMDD_HHMMSS}_offset{first}_count{rows}.parquet`; no usable timestamp is `19700101_000000`.
     fn text(self) -> String {
-        let millis = self
-            .timestamp
-            .filter(|at| within_range(at.div_euclid(MILLIS_PER_DAY)).is_some());
+        let millis = self.timestamp.filter(|at| within_range(at.div_euclid(MILLIS_PER_DAY)).is_some());
         let time = instant(millis.unwrap_or(0)).format("%Y%m%d_%H%M%S");
         format!("{time}_offset{}_count{}.parquet", self.first, self.rows)
     }
@@ -230,31 +211,17 @@ impl Place {
     pub(super) fn of_plan(plan: &PlannedFile) -> Result<Self, EncodeError> {
         let parts: Vec<&str> = plan.key.split('/').collect();
         let day = |text: &str| {
-            let date = text
-                .strip_prefix("dt=")?
-                .parse::<chrono::NaiveDate>()
-                .ok()?;
-            within_range(
-                date.signed_duration_since(chrono::NaiveDate::default())
-                    .num_days(),
-            )
+            let date = text.strip_prefix("dt=")?.parse::<chrono::NaiveDate>().ok()?;
+            within_range(date.signed_duration_since(chrono::NaiveDate::default()).num_days())
         };
         let place = match (plan.kind, parts.as_slice()) {
             (FileKind::Rows, [_, version, date, _, _]) => day(date).map(|day| (*version, day)),
-            (FileKind::DeadLetters, [DEAD_LETTERS, _, date, _, _]) => {
-                day(date).map(|day| ("", day))
-            }
+            (FileKind::DeadLetters, [DEAD_LETTERS, _, date, _, _]) => day(date).map(|day| ("", day)),
             _ => None,
         };
         match place {
-            Some((version, day)) => Ok(Self {
-                kind: plan.kind,
-                version: version.into(),
-                day,
-            }),
-            None => Err(EncodeError::PlanKey {
-                key: plan.key.clone(),
-            }),
+            Some((version, day)) => Ok(Self { kind: plan.kind, version: version.into(), day }),
+            None => Err(EncodeError::PlanKey { key: plan.key.clone() }),
         }
     }
 }
@@ -269,35 +236,21 @@ mod tests {
     }
 
     fn with_dataschema(uri: &'static str) -> String {
-        version(&Event {
-            dataschema: Some(uri.into()),
-            ..event()
-        })
+        version(&Event { dataschema: Some(uri.into()), ..event() })
     }
 
     fn with_type(text: &'static str) -> String {
-        version(&Event {
-            r#type: text.into(),
-            ..event()
-        })
+        version(&Event { r#type: text.into(), ..event() })
     }
 
     #[test]
     fn hostile_versions_stay_one_bounded_segment() {
         let long = "x/".repeat(2048);
-        for value in [
-            "..", ".", "../..", "_x", "/", "a\0b", "a b", "dt=1", "ü☃", "%2F", &long,
-        ] {
+        for value in ["..", ".", "../..", "_x", "/", "a\0b", "a b", "dt=1", "ü☃", "%2F", &long] {
             let segment = version(&event_of(value));
             assert!(segment.len() <= LONGEST_SEGMENT, "{value:?} -> {segment}");
-            assert!(
-                !segment.starts_with(['.', '_']) && !segment.is_empty(),
-                "{value:?} -> {segment}"
-            );
-            assert!(
-                segment.bytes().all(|byte| is_plain(byte) || byte == b'%'),
-                "{value:?} -> {segment}"
-            );
+            assert!(!segment.starts_with(['.', '_']) && !segment.is_empty(), "{value:?} -> {segment}");
+            assert!(segment.bytes().all(|byte| is_plain(byte) || byte == b'%'), "{value:?} -> {segment}");
         }
     }
 
@@ -374,16 +327,8 @@ mod tests {
     #[test]
     fn keys_of_the_longest_values_stay_below_900_bytes() {
         let text = "☃".repeat(300);
-        let place = Place {
-            kind: FileKind::Rows,
-            version: segment(&text).into(),
-            day: 2_932_896,
-        };
-        let name = FileName {
-            timestamp: Some(MORNING),
-            first: i64::MAX,
-            rows: u64::MAX,
-        };
+        let place = Place { kind: FileKind::Rows, version: segment(&text).into(), day: 2_932_896 };
+        let name = FileName { timestamp: Some(MORNING), first: i64::MAX, rows: u64::MAX };
         assert!(place.key(&text, i32::MAX, name).len() <= 900);
     }
 
@@ -442,12 +387,7 @@ mod tests {
     }
 
     fn day_of(kafka: Option<i64>, event_millis: Option<i64>) -> Option<String> {
-        day(
-            PartitionBy::EventTime,
-            kafka,
-            event_millis.map(|at| at * 1000),
-        )
-        .map(date_text)
+        day(PartitionBy::EventTime, kafka, event_millis.map(|at| at * 1000)).map(date_text)
     }
 
     #[test]
@@ -459,11 +399,7 @@ mod tests {
             (MORNING + 2 * DAY + 1, "2025-12-21"),
         ];
         for (event, expected) in cases {
-            assert_eq!(
-                day_of(Some(MORNING), Some(event)).as_deref(),
-                Some(expected),
-                "{event}"
-            );
+            assert_eq!(day_of(Some(MORNING), Some(event)).as_deref(), Some(expected), "{event}");
         }
     }
 
@@ -471,9 +407,7 @@ mod tests {
     fn the_kafka_day_is_used_when_rules_or_events_say_so() {
         let event = Some((MORNING - DAY) * 1000);
         assert_eq!(
-            day(PartitionBy::KafkaTimestamp, Some(MORNING), event)
-                .map(date_text)
-                .as_deref(),
+            day(PartitionBy::KafkaTimestamp, Some(MORNING), event).map(date_text).as_deref(),
             Some("2025-12-21")
         );
         assert_eq!(day_of(Some(MORNING), None).as_deref(), Some("2025-12-21"));
@@ -491,45 +425,20 @@ mod tests {
 
     #[test]
     fn a_place_reads_back_from_its_key() {
-        let name = FileName {
-            timestamp: None,
-            first: 0,
-            rows: 1,
-        };
+        let name = FileName { timestamp: None, first: 0, rows: 1 };
         for place in [
-            Place {
-                kind: FileKind::Rows,
-                version: "%2E.".into(),
-                day: 20_443,
-            },
-            Place {
-                kind: FileKind::DeadLetters,
-                version: "".into(),
-                day: 0,
-            },
+            Place { kind: FileKind::Rows, version: "%2E.".into(), day: 20_443 },
+            Place { kind: FileKind::DeadLetters, version: "".into(), day: 0 },
         ] {
             let key = place.key("t/ü", 3, name);
-            let plan = PlannedFile {
-                key,
-                kind: place.kind,
-                rows: 1,
-                first: 0,
-                last: 0,
-                digest: String::new(),
-            };
+            let plan = PlannedFile { key, kind: place.kind, rows: 1, first: 0, last: 0, digest: String::new() };
             assert_eq!(Place::of_plan(&plan).unwrap(), place);
         }
     }
 
     #[test]
     fn a_foreign_key_is_no_plan() {
-        for key in [
-            "",
-            "a/b/c",
-            "t/v1/dt=x/pid=0/n",
-            "t/v1/dt=1969-12-31/pid=0/n",
-            "t/v1/dt=+10000-01-01/p/n",
-        ] {
+        for key in ["", "a/b/c", "t/v1/dt=x/pid=0/n", "t/v1/dt=1969-12-31/pid=0/n", "t/v1/dt=+10000-01-01/p/n"] {
             let plan = PlannedFile {
                 key: key.into(),
                 kind: FileKind::Rows,
@@ -538,10 +447,7 @@ mod tests {
                 last: 0,
                 digest: String::new(),
             };
-            assert!(
-                matches!(Place::of_plan(&plan), Err(EncodeError::PlanKey { .. })),
-                "{key}"
-            );
+            assert!(matches!(Place::of_plan(&plan), Err(EncodeError::PlanKey { .. })), "{key}");
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The settings that change rows or keys. An old cut is finished under its own rules, so they are kept
 //! in the bucket under their digest. May hold no setting that leaves rows and keys as they are.
 
+use crate::events::NonCloudEvents;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -41,8 +42,8 @@ pub struct Rules {
     pub default_schema_version: String,
     /// Most (schema version, day) pairs with a file of their own in one cut; later ones share `other`.
     pub max_open_keys: u32,
-    /// Policy for records that are not CloudEvents at all, as the decoder names it.
-    pub non_cloud_events: String,
+    /// Policy for records that are not CloudEvents at all.
+    pub non_cloud_events: NonCloudEvents,
 }
 
 impl Default for Rules {
@@ -53,7 +54,7 @@ impl Default for Rules {
             partition_by: PartitionBy::EventTime,
             default_schema_version: "v1".to_owned(),
             max_open_keys: 64,
-            non_cloud_events: "reject".to_owned(),
+            non_cloud_events: NonCloudEvents::Reject,
         }
     }
 }
@@ -74,13 +75,11 @@ impl Rules {
 /// Lower-case hex digits.
 pub(super) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            // Writing to a String cannot fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 #[cfg(test)]
@@ -101,26 +100,11 @@ mod tests {
     fn every_setting_changes_the_digest() {
         let base = Rules::default();
         let others = [
-            Rules {
-                layout: 2,
-                ..base.clone()
-            },
-            Rules {
-                partition_by: PartitionBy::KafkaTimestamp,
-                ..base.clone()
-            },
-            Rules {
-                default_schema_version: "v2".into(),
-                ..base.clone()
-            },
-            Rules {
-                max_open_keys: 1,
-                ..base.clone()
-            },
-            Rules {
-                non_cloud_events: "skip".into(),
-                ..base.clone()
-            },
+            Rules { layout: 2, ..base.clone() },
+            Rules { partition_by: PartitionBy::KafkaTimestamp, ..base.clone() },
+            Rules { default_schema_version: "v2".into(), ..base.clone() },
+            Rules { max_open_keys: 1, ..base.clone() },
+            Rules { non_cloud_events: "skip".into(), ..base.clone() },
         ];
         for other in others {
             assert_ne!(other.digest(), base.digest(), "{other:?}");
@@ -129,19 +113,14 @@ mod tests {
 
     #[test]
     fn stored_rules_read_back_as_they_were() {
-        let rules = Rules {
-            default_schema_version: "a\"ü/".into(),
-            ..Rules::default()
-        };
+        let rules = Rules { default_schema_version: "a\"ü/".into(), ..Rules::default() };
         let read: Rules = serde_json::from_str(&rules.canonical_json()).unwrap();
         assert_eq!(read, rules);
     }
 
     #[test]
     fn rules_of_a_newer_version_are_refused() {
-        let json = Rules::default()
-            .canonical_json()
-            .replace("\"layout\"", "\"new\":1,\"layout\"");
+        let json = Rules::default().canonical_json().replace("\"layout\"", "\"new\":1,\"layout\"");
         assert!(serde_json::from_str::<Rules>(&json).is_err());
     }
 }

@@ -6,9 +6,7 @@ use std::sync::{Arc, LazyLock};
 
 use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 use parquet::basic::{Compression as Codec, Encoding as PageEncoding, GzipLevel, ZstdLevel};
-use parquet::file::properties::{
-    EnabledStatistics, WriterProperties, WriterPropertiesBuilder, WriterVersion,
-};
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder, WriterVersion};
 use parquet::schema::types::ColumnPath;
 
 use super::Compression;
@@ -32,21 +30,10 @@ const DELTA: &[&str] = &["time", "kafka_offset", "kafka_timestamp"];
 /// Statistics per page, so that readers can skip to an offset or an instant.
 const PAGE_STATISTICS: &[&str] = &["time", "kafka_offset", "kafka_timestamp"];
 /// Payloads: least and greatest value say nothing and cost a comparison per row.
-const NO_STATISTICS: &[&str] = &[
-    "data",
-    "data_binary",
-    "detail",
-    "kafka_value",
-    "extensions.key_value.value",
-    "kafka_headers.list.element.value",
-];
+const NO_STATISTICS: &[&str] =
+    &["data", "data_binary", "detail", "kafka_value", "extensions.key_value.value", "kafka_headers.list.element.value"];
 /// Already next to nothing once encoded: a codec would only cost a context per column and open file.
-const NO_CODEC: &[&str] = &[
-    "specversion",
-    "kafka_topic",
-    "kafka_partition",
-    "kafka_offset",
-];
+const NO_CODEC: &[&str] = &["specversion", "kafka_topic", "kafka_partition", "kafka_offset"];
 /// Larger dictionaries fall back to plain values; bounds what an open file holds.
 const DICTIONARY_BYTES: usize = 256 << 10;
 /// More rows per group than this help no reader.
@@ -64,11 +51,7 @@ pub(super) static ROWS: LazyLock<SchemaRef> = LazyLock::new(|| {
         Field::new("time_raw", DataType::Utf8, true),
         Field::new("datacontenttype", DataType::Utf8, true),
         Field::new("dataschema", DataType::Utf8, true),
-        Field::new(
-            "extensions",
-            DataType::Map(Arc::clone(&EXTENSION), false),
-            false,
-        ),
+        Field::new("extensions", DataType::Map(Arc::clone(&EXTENSION), false), false),
         Field::new("data", DataType::Utf8, true),
         Field::new("data_binary", DataType::Binary, true),
     ];
@@ -78,10 +61,7 @@ pub(super) static ROWS: LazyLock<SchemaRef> = LazyLock::new(|| {
 
 /// Columns of dead letters.
 pub(super) static DEAD_LETTERS: LazyLock<SchemaRef> = LazyLock::new(|| {
-    let mut fields = vec![
-        Field::new("reason", DataType::Utf8, false),
-        Field::new("detail", DataType::Utf8, false),
-    ];
+    let mut fields = vec![Field::new("reason", DataType::Utf8, false), Field::new("detail", DataType::Utf8, false)];
     fields.extend(kafka_fields());
     fields.push(Field::new("kafka_value", DataType::Binary, true));
     Arc::new(Schema::new(fields))
@@ -89,27 +69,17 @@ pub(super) static DEAD_LETTERS: LazyLock<SchemaRef> = LazyLock::new(|| {
 
 /// Entry of `extensions`. Parquet's own names; readers refuse keys that may be null.
 pub(super) static EXTENSION: LazyLock<Arc<Field>> = LazyLock::new(|| {
-    let entry = Fields::from(vec![
-        Field::new("key", DataType::Utf8, false),
-        Field::new("value", DataType::Utf8, false),
-    ]);
+    let entry =
+        Fields::from(vec![Field::new("key", DataType::Utf8, false), Field::new("value", DataType::Utf8, false)]);
     Arc::new(Field::new("key_value", DataType::Struct(entry), false))
 });
 
 /// Element of `kafka_headers`, with the names of Spark's Kafka source.
-pub(super) static HEADER: LazyLock<Arc<Field>> = LazyLock::new(|| {
-    Arc::new(Field::new(
-        "element",
-        DataType::Struct(header_fields()),
-        false,
-    ))
-});
+pub(super) static HEADER: LazyLock<Arc<Field>> =
+    LazyLock::new(|| Arc::new(Field::new("element", DataType::Struct(header_fields()), false)));
 
 pub(super) fn header_fields() -> Fields {
-    Fields::from(vec![
-        Field::new("key", DataType::Utf8, false),
-        Field::new("value", DataType::Binary, true),
-    ])
+    Fields::from(vec![Field::new("key", DataType::Utf8, false), Field::new("value", DataType::Binary, true)])
 }
 
 fn kafka_fields() -> Vec<Field> {
@@ -145,21 +115,11 @@ pub(super) fn properties(compression: Compression) -> WriterProperties {
         .set_dictionary_page_size_limit(DICTIONARY_BYTES)
         .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS));
-    builder = each(builder, DICTIONARY, |b, c| {
-        b.set_column_dictionary_enabled(c, true)
-    });
-    builder = each(builder, DELTA, |b, c| {
-        b.set_column_encoding(c, PageEncoding::DELTA_BINARY_PACKED)
-    });
-    builder = each(builder, PAGE_STATISTICS, |b, c| {
-        b.set_column_statistics_enabled(c, EnabledStatistics::Page)
-    });
-    builder = each(builder, NO_STATISTICS, |b, c| {
-        b.set_column_statistics_enabled(c, EnabledStatistics::None)
-    });
-    builder = each(builder, NO_CODEC, |b, c| {
-        b.set_column_compression(c, Codec::UNCOMPRESSED)
-    });
+    builder = each(builder, DICTIONARY, |b, c| b.set_column_dictionary_enabled(c, true));
+    builder = each(builder, DELTA, |b, c| b.set_column_encoding(c, PageEncoding::DELTA_BINARY_PACKED));
+    builder = each(builder, PAGE_STATISTICS, |b, c| b.set_column_statistics_enabled(c, EnabledStatistics::Page));
+    builder = each(builder, NO_STATISTICS, |b, c| b.set_column_statistics_enabled(c, EnabledStatistics::None));
+    builder = each(builder, NO_CODEC, |b, c| b.set_column_compression(c, Codec::UNCOMPRESSED));
     builder.build()
 }
 
@@ -168,10 +128,7 @@ fn each(
     columns: &[&str],
     set: impl Fn(WriterPropertiesBuilder, ColumnPath) -> WriterPropertiesBuilder,
 ) -> WriterPropertiesBuilder {
-    columns.iter().fold(builder, |builder, column| {
-        set(
-            builder,
-            ColumnPath::new(column.split('.').map(str::to_owned).collect()),
-        )
-    })
+    columns
+        .iter()
+        .fold(builder, |builder, column| set(builder, ColumnPath::new(column.split('.').map(str::to_owned).collect())))
 }

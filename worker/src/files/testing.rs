@@ -30,13 +30,7 @@ pub fn identity() -> Arc<Identity> {
 }
 
 pub fn close() -> Close {
-    Close {
-        from: 0,
-        to: 1_000_000,
-        nonce: "nonce-1".into(),
-        decoder_version: 1,
-        incomplete: false,
-    }
+    Close { from: 0, to: 1_000_000, nonce: "nonce-1".into(), decoder_version: 1, incomplete: false }
 }
 
 pub fn writer() -> CutWriter {
@@ -48,13 +42,7 @@ pub fn writer_with(rules: Rules, encoding: Encoding) -> CutWriter {
 }
 
 pub fn record(offset: i64) -> Record<'static> {
-    Record {
-        offset,
-        timestamp: Some(MORNING),
-        key: None,
-        value: None,
-        headers: &[],
-    }
+    Record { offset, timestamp: Some(MORNING), key: None, value: None, headers: &[] }
 }
 
 pub fn event() -> Event<'static> {
@@ -74,39 +62,21 @@ pub fn event() -> Event<'static> {
 
 /// An event of a schema version.
 pub fn event_of(version: &str) -> Event<'_> {
-    Event {
-        extensions: vec![("schemaversion".into(), version.into())],
-        ..event()
-    }
+    Event { extensions: vec![("schemaversion".into(), version.into())], ..event() }
 }
 
 const HEADERS: &[Header<'static>] = &[
-    Header {
-        name: b"trace",
-        value: Some(b"\x00\x01"),
-    },
-    Header {
-        name: b"trace",
-        value: Some(b""),
-    },
-    Header {
-        name: b"",
-        value: None,
-    },
-    Header {
-        name: b"caf\xc3\xa9\xff\xc3",
-        value: Some(b"x"),
-    },
+    Header { name: b"trace", value: Some(b"\x00\x01") },
+    Header { name: b"trace", value: Some(b"") },
+    Header { name: b"", value: None },
+    Header { name: b"caf\xc3\xa9\xff\xc3", value: Some(b"x") },
 ];
 
 /// Rows that between them have every column null, empty and full.
 pub fn varied_rows() -> Vec<(Record<'static>, Event<'static>)> {
     let full = Event {
         subject: Some("order/1".into()),
-        time: Some(Time {
-            micros: MORNING * 1000 + 1,
-            raw: Some("2025-12-21T10:00:00.0000019Z".into()),
-        }),
+        time: Some(Time { micros: MORNING * 1000 + 1, raw: Some("2025-12-21T10:00:00.0000019Z".into()) }),
         datacontenttype: Some("application/json".into()),
         dataschema: Some("https://example.com/order".into()),
         extensions: vec![("b".into(), "2".into()), ("a".into(), "".into())],
@@ -117,39 +87,17 @@ pub fn varied_rows() -> Vec<(Record<'static>, Event<'static>)> {
         id: "".into(),
         subject: Some("".into()),
         // 0000-01-01T00:00:00Z, the earliest instant RFC 3339 can say.
-        time: Some(Time {
-            micros: -62_167_219_200_000_000,
-            raw: None,
-        }),
+        time: Some(Time { micros: -62_167_219_200_000_000, raw: None }),
         datacontenttype: Some("".into()),
         dataschema: Some("".into()),
         data: Data::Text("".into()),
         ..event()
     };
-    let binary = Event {
-        data: Data::Binary(Cow::Borrowed(b"\x00\xff\x80")),
-        ..event()
-    };
-    let empty_binary = Event {
-        data: Data::Binary(Cow::Borrowed(b"")),
-        ..event()
-    };
+    let binary = Event { data: Data::Binary(Cow::Borrowed(b"\x00\xff\x80")), ..event() };
+    let empty_binary = Event { data: Data::Binary(Cow::Borrowed(b"")), ..event() };
     vec![
-        (
-            Record {
-                key: Some(b"k\xff"),
-                headers: HEADERS,
-                ..record(10)
-            },
-            full,
-        ),
-        (
-            Record {
-                key: Some(b""),
-                ..record(11)
-            },
-            empty,
-        ),
+        (Record { key: Some(b"k\xff"), headers: HEADERS, ..record(10) }, full),
+        (Record { key: Some(b""), ..record(11) }, empty),
         (record(13), binary),
         (record(14), empty_binary),
         (record(15), event()),
@@ -165,12 +113,7 @@ pub fn encode(encoding: Encoding, rows: &[(Record<'_>, Event<'_>)]) -> Vec<Encod
 }
 
 pub fn read(body: &Bytes) -> Vec<RecordBatch> {
-    ParquetRecordBatchReaderBuilder::try_new(body.clone())
-        .unwrap()
-        .build()
-        .unwrap()
-        .map(Result::unwrap)
-        .collect()
+    ParquetRecordBatchReaderBuilder::try_new(body.clone()).unwrap().build().unwrap().map(Result::unwrap).collect()
 }
 
 /// The rows as text, one line each.
@@ -178,11 +121,7 @@ pub fn lines(body: &Bytes) -> Vec<String> {
     let mut lines = Vec::new();
     for batch in read(body) {
         for row in 0..batch.num_rows() {
-            let cells: Vec<String> = batch
-                .columns()
-                .iter()
-                .map(|column| cell(column.as_ref(), row))
-                .collect();
+            let cells: Vec<String> = batch.columns().iter().map(|column| cell(column.as_ref(), row)).collect();
             lines.push(cells.join(" | "));
         }
     }
@@ -195,28 +134,16 @@ fn cell(column: &dyn Array, row: usize) -> String {
     }
     match column.data_type() {
         DataType::Utf8 => format!("{:?}", column.as_string::<i32>().value(row)),
-        DataType::Binary => format!(
-            "b\"{}\"",
-            column.as_binary::<i32>().value(row).escape_ascii()
-        ),
+        DataType::Binary => format!("b\"{}\"", column.as_binary::<i32>().value(row).escape_ascii()),
         DataType::Int32 => column.as_primitive::<Int32Type>().value(row).to_string(),
         DataType::Int64 => column.as_primitive::<Int64Type>().value(row).to_string(),
         DataType::Timestamp(TimeUnit::Microsecond, Some(zone)) => {
-            format!(
-                "{}{zone}",
-                column.as_primitive::<TimestampMicrosecondType>().value(row)
-            )
+            format!("{}{zone}", column.as_primitive::<TimestampMicrosecondType>().value(row))
         }
         _ => {
             let entries = entries(column, row);
             let pairs: Vec<String> = (0..entries.len())
-                .map(|at| {
-                    format!(
-                        "{}={}",
-                        cell(entries.column(0), at),
-                        cell(entries.column(1), at)
-                    )
-                })
+                .map(|at| format!("{}={}", cell(entries.column(0), at), cell(entries.column(1), at)))
                 .collect();
             format!("[{}]", pairs.join(", "))
         }
@@ -256,19 +183,10 @@ fn canonical(column: &dyn Array, row: usize, bytes: &mut Vec<u8>) {
     match column.data_type() {
         DataType::Utf8 => sized(column.as_string::<i32>().value(row).as_bytes(), bytes),
         DataType::Binary => sized(column.as_binary::<i32>().value(row), bytes),
-        DataType::Int32 => {
-            bytes.extend(column.as_primitive::<Int32Type>().value(row).to_le_bytes())
-        }
-        DataType::Int64 => {
-            bytes.extend(column.as_primitive::<Int64Type>().value(row).to_le_bytes())
-        }
+        DataType::Int32 => bytes.extend(column.as_primitive::<Int32Type>().value(row).to_le_bytes()),
+        DataType::Int64 => bytes.extend(column.as_primitive::<Int64Type>().value(row).to_le_bytes()),
         DataType::Timestamp(_, _) => {
-            bytes.extend(
-                column
-                    .as_primitive::<TimestampMicrosecondType>()
-                    .value(row)
-                    .to_le_bytes(),
-            );
+            bytes.extend(column.as_primitive::<TimestampMicrosecondType>().value(row).to_le_bytes());
         }
         _ => {
             let entries = entries(column, row);

@@ -100,12 +100,12 @@ fn security(config: &mut ClientConfig, kafka: &Kafka) {
 }
 
 fn millis(span: eventsink_crds::settings::Span) -> String {
-    span.as_millis().to_string()
+    span.as_duration().as_millis().to_string()
 }
 
 /// A third of the session timeout, as Kafka advises, at most three seconds.
 fn heartbeat(session: eventsink_crds::settings::Span) -> String {
-    (session.as_millis() / 3).clamp(1, 3000).to_string()
+    (session.as_duration().as_millis() / 3).clamp(1, 3000).to_string()
 }
 
 /// The word that a genesis gives as its reason.

@@ -4,6 +4,7 @@
 
 pub mod batch;
 pub mod client;
+pub mod connect;
 pub mod poll;
 pub mod raw;
 

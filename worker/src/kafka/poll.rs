@@ -73,6 +73,8 @@ pub type Deliver = Box<dyn Fn(&TopicPartition, Delivery) + Send>;
 pub struct Pulse {
     /// Milliseconds since the process started at the last turn of the loop.
     pub beat: AtomicU64,
+    /// True once partitions, perhaps none, were assigned.
+    pub joined: std::sync::atomic::AtomicBool,
     /// Rebalances seen.
     pub rebalances: AtomicU64,
     /// Records delivered.
@@ -108,6 +110,8 @@ pub struct Poller {
     slots: HashMap<TopicPartition, Slot>,
     names: HashMap<(usize, i32), TopicPartition>,
     choked: bool,
+    /// Some slot has records that were not handed over.
+    pending: bool,
     seek_again: Option<Instant>,
 }
 
@@ -137,6 +141,7 @@ impl Poller {
             slots: HashMap::new(),
             names: HashMap::new(),
             choked: false,
+            pending: false,
             seek_again: None,
         }
     }
@@ -164,7 +169,7 @@ impl Poller {
             }
             self.seek_pending();
             self.breathe();
-            match queue.poll(if self.has_batches() { Duration::ZERO } else { POLL }) {
+            match queue.poll(if self.pending { Duration::ZERO } else { POLL }) {
                 Some(event) => self.event(&event)?,
                 None => self.flush(),
             }
@@ -221,16 +226,14 @@ impl Poller {
         self.pulse.records.fetch_add(1, Ordering::Relaxed);
         self.pulse.bytes.fetch_add(size as u64, Ordering::Relaxed);
         slot.batch.push(record);
+        self.pending = true;
         if slot.batch.memory() >= BATCH_BYTES || slot.batch.len() >= BATCH_RECORDS {
             hand_over(slot, &self.deliver, &self.budget);
         }
     }
 
-    fn has_batches(&self) -> bool {
-        self.slots.values().any(|slot| !slot.batch.is_empty())
-    }
-
     fn flush(&mut self) {
+        self.pending = false;
         for slot in self.slots.values_mut().filter(|slot| !slot.batch.is_empty()) {
             hand_over(slot, &self.deliver, &self.budget);
         }
@@ -238,6 +241,7 @@ impl Poller {
 
     /// New partitions wait, paused at the end of the log, until their start is known.
     fn assigned(&mut self, partitions: Vec<TopicPartition>) {
+        self.pulse.joined.store(true, Ordering::Relaxed);
         if partitions.is_empty() {
             return;
         }

@@ -218,7 +218,8 @@ impl<'e> RawRecord<'e> {
         // SAFETY: headers live with the message; name is a C string, value has its length.
         unsafe {
             let message = std::ptr::from_ref(self.message);
-            if sys::rd_kafka_message_headers(message, &mut headers) != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR
+            if sys::rd_kafka_message_headers(message, &mut headers)
+                != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR
             {
                 return;
             }
@@ -337,7 +338,8 @@ unsafe fn described_id(event: *mut sys::rd_kafka_event_t) -> Result<Option<Strin
         }
         let id = sys::rd_kafka_TopicDescription_topic_id(*topics);
         let zero = id.is_null()
-            || (sys::rd_kafka_Uuid_most_significant_bits(id) == 0 && sys::rd_kafka_Uuid_least_significant_bits(id) == 0);
+            || (sys::rd_kafka_Uuid_most_significant_bits(id) == 0
+                && sys::rd_kafka_Uuid_least_significant_bits(id) == 0);
         Ok((!zero).then(|| text(sys::rd_kafka_Uuid_base64str(id))))
     }
 }

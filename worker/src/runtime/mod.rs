@@ -2,7 +2,10 @@
 
 mod budget;
 mod lane;
+pub mod mapping;
 mod partition;
 mod session;
+mod start;
 
 pub use budget::{Budget, limit};
+pub use start::{Options, Running, StartError, start};

@@ -173,7 +173,9 @@ impl Partition {
         warn!(partition = %self.at, %code, text, "kafka reports an error for the partition");
         match code {
             // Kafka names them in several ways; what the log still has decides what is lost.
-            RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange | RDKafkaErrorCode::LogTruncation => {
+            RDKafkaErrorCode::AutoOffsetReset
+            | RDKafkaErrorCode::OffsetOutOfRange
+            | RDKafkaErrorCode::LogTruncation => {
                 let (session, at) = (Arc::clone(&self.shared.session), self.at.clone());
                 self.spawn(async move { Done::Low { generation, low: session.low_watermark(at).await } });
             }
@@ -256,7 +258,7 @@ impl Partition {
         }
         let Some(writer) = &mut self.writer else { return Ok(Outcome::Filtered) };
         match decoded {
-            Decoded::Event(event) => writer.event(record, &event).map(|()| Outcome::Row),
+            Decoded::Event(event, _) => writer.event(record, &event).map(|()| Outcome::Row),
             Decoded::Rejected(rejection) => {
                 self.shared.metrics.dead.with_label_values(&[rejection.reason.as_str()]).inc();
                 writer.dead(record, rejection.reason.as_str(), &rejection.detail).map(|()| Outcome::Dead)
@@ -346,7 +348,9 @@ impl Partition {
         let encoded = self.writer.take().map_or(Ok(vec![]), |writer| writer.finish(&close));
         let files = match encoded {
             Ok(files) => files,
-            Err(error) => return self.input(Input::Stuck { reason: HoldReason::Unencodable, detail: error.to_string() }),
+            Err(error) => {
+                return self.input(Input::Stuck { reason: HoldReason::Unencodable, detail: error.to_string() });
+            }
         };
         let manifest = Manifest {
             version: MANIFEST_VERSION,
@@ -516,5 +520,5 @@ impl Drop for Partition {
 }
 
 fn policy(rules: &Rules) -> Policy {
-    Policy::from_name(&rules.non_cloud_events)
+    Policy { non_cloud_events: rules.non_cloud_events }
 }

@@ -14,11 +14,7 @@ const WEEK: Span = Span::from_secs(7 * 24 * 3600);
 
 /// Adds a mistake for each rule that `settings` break.
 pub(super) fn all(settings: &Settings, merged: &Value, mistakes: &mut Mistakes) {
-    let mut checks = Checks {
-        settings,
-        merged,
-        mistakes,
-    };
+    let mut checks = Checks { settings, merged, mistakes };
     checks.servers();
     checks.consumer();
     checks.security();
@@ -45,11 +41,7 @@ impl Checks<'_> {
         for server in servers.iter().filter(|server| !is_server(server)) {
             // What looks like `user:password@host` is not shown.
             let hidden = server.contains('@');
-            let value = if hidden {
-                "***".to_owned()
-            } else {
-                format!("{server:?}")
-            };
+            let value = if hidden { "***".to_owned() } else { format!("{server:?}") };
             self.refuse(path, value, allowed);
         }
     }
@@ -57,10 +49,7 @@ impl Checks<'_> {
     fn consumer(&mut self) {
         let consumer = &self.settings.kafka.consumer;
         if consumer.group_id.is_empty() {
-            self.missing(
-                "kafka.consumer.group_id",
-                "the id of a consumer group that no other sink uses",
-            );
+            self.missing("kafka.consumer.group_id", "the id of a consumer group that no other sink uses");
         }
         let path = "kafka.consumer.topics";
         let topics = &consumer.topics;
@@ -78,12 +67,7 @@ impl Checks<'_> {
         // Bounds of librdkafka 2.12.1, CONFIGURATION.md.
         let session = consumer.session_timeout;
         let second = Span::from_secs(1);
-        self.within(
-            "kafka.consumer.session_timeout",
-            session,
-            (second, HOUR),
-            "",
-        );
+        self.within("kafka.consumer.session_timeout", session, (second, HOUR), "");
         self.within(
             "kafka.consumer.max_poll_interval",
             consumer.max_poll_interval,
@@ -98,28 +82,20 @@ impl Checks<'_> {
         if protocol.has_sasl() {
             let protocol = protocol.as_str();
             if sasl.username.is_none() && sasl.username_file.is_none() {
-                let allowed =
-                    format!("the user to log in with, since security_protocol is {protocol}");
+                let allowed = format!("the user to log in with, since security_protocol is {protocol}");
                 self.missing("kafka.sasl.username", allowed);
             }
             if sasl.password.is_none() && sasl.password_file.is_none() {
-                let allowed =
-                    format!("the password to log in with, since security_protocol is {protocol}");
+                let allowed = format!("the password to log in with, since security_protocol is {protocol}");
                 self.missing("kafka.sasl.password", allowed);
             }
         }
         let tls = &self.settings.kafka.tls;
         match (&tls.certificate_file, &tls.key_file) {
             (Some(_), None) => {
-                self.missing(
-                    "kafka.tls.key_file",
-                    "the key of kafka.tls.certificate_file",
-                );
+                self.missing("kafka.tls.key_file", "the key of kafka.tls.certificate_file");
             }
-            (None, Some(_)) => self.missing(
-                "kafka.tls.certificate_file",
-                "the certificate of kafka.tls.key_file",
-            ),
+            (None, Some(_)) => self.missing("kafka.tls.certificate_file", "the certificate of kafka.tls.key_file"),
             _ => {}
         }
     }
@@ -143,10 +119,9 @@ impl Checks<'_> {
         }
         match storage.backend {
             Backend::S3 => self.s3(),
-            Backend::File if storage.file.base_path.is_empty() => self.missing(
-                "storage.file.base_path",
-                "the folder to write to, since storage.backend is file",
-            ),
+            Backend::File if storage.file.base_path.is_empty() => {
+                self.missing("storage.file.base_path", "the folder to write to, since storage.backend is file")
+            }
             Backend::File => {}
         }
     }
@@ -154,28 +129,14 @@ impl Checks<'_> {
     fn s3(&mut self) {
         let s3 = &self.settings.storage.s3;
         if s3.bucket.is_empty() {
-            self.missing(
-                "storage.s3.bucket",
-                "the name of a bucket, since storage.backend is s3",
-            );
-        } else if s3
-            .bucket
-            .contains(|c: char| c == '/' || c == ':' || c.is_whitespace())
-        {
+            self.missing("storage.s3.bucket", "the name of a bucket, since storage.backend is s3");
+        } else if s3.bucket.contains(|c: char| c == '/' || c == ':' || c.is_whitespace()) {
             let value = format!("{:?}", s3.bucket);
             self.refuse("storage.s3.bucket", value, "the bare name of a bucket");
         }
-        if s3
-            .base_path
-            .split('/')
-            .any(|part| part == "." || part == "..")
-        {
+        if s3.base_path.split('/').any(|part| part == "." || part == "..") {
             let value = format!("{:?}", s3.base_path);
-            self.refuse(
-                "storage.s3.base_path",
-                value,
-                "a prefix without `.` and `..`",
-            );
+            self.refuse("storage.s3.base_path", value, "a prefix without `.` and `..`");
         }
         self.endpoint();
         let has_id = s3.access_key_id.is_some() || s3.access_key_id_file.is_some();
@@ -195,23 +156,15 @@ impl Checks<'_> {
         let s3 = &self.settings.storage.s3;
         let Some(endpoint) = &s3.endpoint else { return };
         let path = "storage.s3.endpoint";
-        let (plain, host) = match (
-            endpoint.strip_prefix("https://"),
-            endpoint.strip_prefix("http://"),
-        ) {
+        let (plain, host) = match (endpoint.strip_prefix("https://"), endpoint.strip_prefix("http://")) {
             (Some(host), _) => (false, host),
             (_, Some(host)) => (true, host),
             _ => (false, ""),
         };
         let host = host.strip_suffix('/').unwrap_or(host);
         if endpoint.contains('@') {
-            self.refuse(
-                path,
-                "***",
-                "a URL without a login; use storage.s3.access_key_id",
-            );
-        } else if host.is_empty() || host.contains(|c: char| "/?#".contains(c) || c.is_whitespace())
-        {
+            self.refuse(path, "***", "a URL without a login; use storage.s3.access_key_id");
+        } else if host.is_empty() || host.contains(|c: char| "/?#".contains(c) || c.is_whitespace()) {
             let value = format!("{endpoint:?}");
             self.refuse(path, value, "a URL such as https://minio:9000");
         } else if plain && !s3.insecure_http {
@@ -243,12 +196,7 @@ impl Checks<'_> {
         let why = " (not below initial_delay)";
         self.within("retry.max_delay", retry.max_delay, max, why);
         let deadline = (Span::from_millis(100), HOUR);
-        self.within(
-            "shutdown.deadline",
-            self.settings.shutdown.deadline,
-            deadline,
-            "",
-        );
+        self.within("shutdown.deadline", self.settings.shutdown.deadline, deadline, "");
     }
 
     fn process(&mut self) {
@@ -275,10 +223,7 @@ impl Checks<'_> {
     }
 
     fn refuse(&mut self, path: &str, value: impl Display, allowed: impl Into<String>) {
-        let problem = Problem::NotAllowed {
-            value: value.to_string(),
-            allowed: allowed.into(),
-        };
+        let problem = Problem::NotAllowed { value: value.to_string(), allowed: allowed.into() };
         self.add(path, problem);
     }
 

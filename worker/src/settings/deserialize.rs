@@ -37,17 +37,9 @@ fn json(value: &Value) -> Option<Json> {
     match &value.kind {
         ValueKind::Nil => None,
         ValueKind::Table(table) => Some(Json::Object(
-            table
-                .iter()
-                .filter_map(|(key, value)| Some((key.clone(), json(value)?)))
-                .collect::<Map<_, _>>(),
+            table.iter().filter_map(|(key, value)| Some((key.clone(), json(value)?))).collect::<Map<_, _>>(),
         )),
-        ValueKind::Array(items) => Some(Json::Array(
-            items
-                .iter()
-                .map(|item| json(item).unwrap_or_default())
-                .collect(),
-        )),
+        ValueKind::Array(items) => Some(Json::Array(items.iter().map(|item| json(item).unwrap_or_default()).collect())),
         scalar => Some(Json::String(scalar.to_string())),
     }
 }
@@ -64,16 +56,11 @@ fn steps(path: &Path) -> Vec<String> {
 
 /// Turns serde's words ("unknown field `x`, expected one of ...") into ours.
 fn problem(words: &str, steps: &[String], value: Option<&Json>) -> Problem {
-    let expected = words
-        .rsplit_once(", expected ")
-        .map_or("", |(_, expected)| expected);
+    let expected = words.rsplit_once(", expected ").map_or("", |(_, expected)| expected);
     if words.starts_with("unknown field") {
         let known: Vec<String> = quoted(expected).map(str::to_owned).collect();
         let key = steps.last().map(String::as_str).unwrap_or_default();
-        return Problem::UnknownKey {
-            nearest: nearest(key, &known),
-            known,
-        };
+        return Problem::UnknownKey { nearest: nearest(key, &known), known };
     }
     let allowed = match expected {
         "" => "something else".to_owned(),
@@ -87,10 +74,7 @@ fn problem(words: &str, steps: &[String], value: Option<&Json>) -> Problem {
     };
     // Text in place of a section may hold anything, a login too.
     let hidden = error::is_secret(steps) || expected.starts_with("struct ");
-    Problem::NotAllowed {
-        value: shown(value, hidden),
-        allowed,
-    }
+    Problem::NotAllowed { value: shown(value, hidden), allowed }
 }
 
 fn shown(value: Option<&Json>, hidden: bool) -> String {

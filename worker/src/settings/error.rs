@@ -92,17 +92,13 @@ pub enum Problem {
         name: String,
     },
     /// `${` without a name and a closing brace.
-    #[error(
-        "{text} names no variable; write ${{NAME}} or ${{NAME:-default}}, or $${{ for the characters ${{"
-    )]
+    #[error("{text} names no variable; write ${{NAME}} or ${{NAME:-default}}, or $${{ for the characters ${{")]
     MalformedVariable {
         /// The text from `${` on.
         text: String,
     },
     /// A variable of our prefix that can be no key.
-    #[error(
-        "names no key; write EVENTSINK__SECTION__KEY, such as EVENTSINK__KAFKA__CONSUMER__GROUP_ID"
-    )]
+    #[error("names no key; write EVENTSINK__SECTION__KEY, such as EVENTSINK__KAFKA__CONSUMER__GROUP_ID")]
     VariableName,
     /// A key with a dot in it.
     #[error("write sections one inside the other, not joined by dots")]
@@ -117,13 +113,7 @@ fn suggestion(nearest: &Option<String>, known: &[String]) -> String {
 }
 
 /// Keys whose values are never shown, in whatever section they stand.
-const SECRETS: [&str; 5] = [
-    "password",
-    "key_password",
-    "access_key_id",
-    "secret_access_key",
-    "session_token",
-];
+const SECRETS: [&str; 5] = ["password", "key_password", "access_key_id", "secret_access_key", "session_token"];
 
 /// Whether the value at this path must not be shown.
 pub(super) fn is_secret(steps: &[String]) -> bool {
@@ -138,30 +128,20 @@ impl Mistakes {
     /// Adds one, unless the same key or the section around it has one already.
     pub(super) fn add(&mut self, path: &str, origin: Option<String>, problem: Problem) {
         if !self.covers(path) {
-            self.0.push(Mistake {
-                path: path.to_owned(),
-                origin,
-                problem,
-            });
+            self.0.push(Mistake { path: path.to_owned(), origin, problem });
         }
     }
 
     /// Adds one that concerns no single key.
     pub(super) fn add_to_layer(&mut self, origin: Option<String>, problem: Problem) {
-        self.0.push(Mistake {
-            path: String::new(),
-            origin,
-            problem,
-        });
+        self.0.push(Mistake { path: String::new(), origin, problem });
     }
 
     /// Whether the key, the section around it or an item of it is known to be wrong.
     pub(super) fn covers(&self, path: &str) -> bool {
         self.0.iter().any(|known| {
             let known = known.path.as_str();
-            known == path
-                || (!known.is_empty() && is_below(path, known, &['.', '[']))
-                || is_below(known, path, &['['])
+            known == path || (!known.is_empty() && is_below(path, known, &['.', '['])) || is_below(known, path, &['['])
         })
     }
 
@@ -178,6 +158,5 @@ impl Mistakes {
 
 /// Whether `path` is `parent` with one of the `signs` and more after it.
 fn is_below(path: &str, parent: &str, signs: &[char]) -> bool {
-    path.strip_prefix(parent)
-        .is_some_and(|rest| rest.starts_with(signs))
+    path.strip_prefix(parent).is_some_and(|rest| rest.starts_with(signs))
 }

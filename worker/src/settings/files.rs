@@ -10,43 +10,19 @@ use super::layers;
 pub(super) fn read(settings: &mut Settings, merged: &Value, mistakes: &mut Mistakes) {
     let mut files = Files { merged, mistakes };
     let sasl = &mut settings.kafka.sasl;
-    files.fill(
-        "kafka.sasl.username",
-        &mut sasl.username,
-        &sasl.username_file,
-    );
-    files.fill(
-        "kafka.sasl.password",
-        &mut sasl.password,
-        &sasl.password_file,
-    );
+    files.fill("kafka.sasl.username", &mut sasl.username, &sasl.username_file);
+    files.fill("kafka.sasl.password", &mut sasl.password, &sasl.password_file);
     let tls = &mut settings.kafka.tls;
-    files.fill(
-        "kafka.tls.key_password",
-        &mut tls.key_password,
-        &tls.key_password_file,
-    );
+    files.fill("kafka.tls.key_password", &mut tls.key_password, &tls.key_password_file);
     if settings.kafka.security_protocol.has_tls() {
         files.try_open("kafka.tls.ca_file", &tls.ca_file);
         files.try_open("kafka.tls.certificate_file", &tls.certificate_file);
         files.try_open("kafka.tls.key_file", &tls.key_file);
     }
     let s3 = &mut settings.storage.s3;
-    files.fill(
-        "storage.s3.access_key_id",
-        &mut s3.access_key_id,
-        &s3.access_key_id_file,
-    );
-    files.fill(
-        "storage.s3.secret_access_key",
-        &mut s3.secret_access_key,
-        &s3.secret_access_key_file,
-    );
-    files.fill(
-        "storage.s3.session_token",
-        &mut s3.session_token,
-        &s3.session_token_file,
-    );
+    files.fill("storage.s3.access_key_id", &mut s3.access_key_id, &s3.access_key_id_file);
+    files.fill("storage.s3.secret_access_key", &mut s3.secret_access_key, &s3.secret_access_key_file);
+    files.fill("storage.s3.session_token", &mut s3.session_token, &s3.session_token_file);
     if settings.storage.backend == Backend::S3 {
         files.try_open("storage.s3.ca_file", &s3.ca_file);
     }
@@ -89,10 +65,7 @@ impl Files<'_> {
     }
 
     fn unreadable(&mut self, path: &str, file: &str, error: &std::io::Error) {
-        let problem = Problem::Unreadable {
-            file: file.to_owned(),
-            reason: error.to_string(),
-        };
+        let problem = Problem::Unreadable { file: file.to_owned(), reason: error.to_string() };
         self.add(path, problem);
     }
 

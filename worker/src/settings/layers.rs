@@ -10,11 +10,7 @@ use super::yaml::{self, Document};
 use super::{ENVIRONMENT, PREFIX};
 
 /// Reads the main file and, if an environment is named, its file.
-pub(super) fn read(
-    path: &Path,
-    env: &BTreeMap<String, String>,
-    mistakes: &mut Mistakes,
-) -> Vec<Document> {
+pub(super) fn read(path: &Path, env: &BTreeMap<String, String>, mistakes: &mut Mistakes) -> Vec<Document> {
     let mut documents = vec![read_file(path, None, env, mistakes)];
     match env.get(ENVIRONMENT).map(String::as_str) {
         None | Some("") => {}
@@ -23,19 +19,14 @@ pub(super) fn read(
             let why = format!("{ENVIRONMENT}={name}");
             documents.push(read_file(&path, Some(why), env, mistakes));
         }
-        Some(name) => mistakes.add_to_layer(
-            Some(format!("variable {ENVIRONMENT}")),
-            Problem::EnvironmentName {
-                value: name.to_owned(),
-            },
-        ),
+        Some(name) => mistakes
+            .add_to_layer(Some(format!("variable {ENVIRONMENT}")), Problem::EnvironmentName { value: name.to_owned() }),
     }
     documents
 }
 
 fn is_environment_name(name: &str) -> bool {
-    name.chars()
-        .all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+    name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
 }
 
 /// `application-production.yaml` beside `application.yaml`.
@@ -46,12 +37,7 @@ fn environment_file(main: &Path, name: &str) -> PathBuf {
     main.with_file_name(format!("{stem}-{name}.{extension}"))
 }
 
-fn read_file(
-    path: &Path,
-    why: Option<String>,
-    env: &BTreeMap<String, String>,
-    mistakes: &mut Mistakes,
-) -> Document {
+fn read_file(path: &Path, why: Option<String>, env: &BTreeMap<String, String>, mistakes: &mut Mistakes) -> Document {
     let name = path.display().to_string();
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
@@ -68,22 +54,13 @@ fn read_file(
 }
 
 /// Merges the files and the variables over them; nil leaves are keys without a value.
-pub(super) fn merge(
-    documents: Vec<Document>,
-    env: &BTreeMap<String, String>,
-    mistakes: &mut Mistakes,
-) -> Value {
+pub(super) fn merge(documents: Vec<Document>, env: &BTreeMap<String, String>, mistakes: &mut Mistakes) -> Value {
     let mut builder = Config::builder();
     let mut unresolved = Vec::new();
     for document in documents {
         builder = builder.add_source(Layer(document.table));
         unresolved.extend(document.unresolved);
-        for Mistake {
-            path,
-            origin,
-            problem,
-        } in document.wrong_keys
-        {
+        for Mistake { path, origin, problem } in document.wrong_keys {
             mistakes.add(&path, origin, problem);
         }
     }
@@ -98,9 +75,8 @@ pub(super) fn merge(
         }
     };
     for mistake in unresolved {
-        let survives = find(&merged, &mistake.path).is_some_and(|node| {
-            node.kind == ValueKind::Nil && node.origin() == mistake.origin.as_deref()
-        });
+        let survives = find(&merged, &mistake.path)
+            .is_some_and(|node| node.kind == ValueKind::Nil && node.origin() == mistake.origin.as_deref());
         if survives {
             mistakes.add(&mistake.path, mistake.origin, mistake.problem);
         }
@@ -111,10 +87,7 @@ pub(super) fn merge(
 /// One layer per variable, so that they apply in the order of their names.
 fn variables(env: &BTreeMap<String, String>, mistakes: &mut Mistakes) -> Vec<Layer> {
     let mut layers = Vec::new();
-    let ours = || {
-        env.iter()
-            .filter_map(|(name, value)| Some((name, name.strip_prefix(PREFIX)?, value)))
-    };
+    let ours = || env.iter().filter_map(|(name, value)| Some((name, name.strip_prefix(PREFIX)?, value)));
     for (name, key, value) in ours() {
         let origin = format!("variable {name}");
         let steps: Vec<String> = key.split("__").map(str::to_ascii_lowercase).collect();

@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use eventsink_crds::settings::{
-    Backend, Compression, Format, SecurityProtocol, Settings, Size, Span, StartFrom,
-};
+use eventsink_crds::settings::{Backend, Compression, Format, SecurityProtocol, Settings, Size, Span, StartFrom};
 use tempfile::TempDir;
 
 use super::{SettingsError, load};
@@ -35,10 +33,7 @@ impl Folder {
 
     fn load(&self, env: &[(&str, &str)]) -> Result<Settings, SettingsError> {
         let variables = env.iter().map(|&(name, value)| (name.into(), value.into()));
-        load(
-            &self.path("application.yaml"),
-            &variables.collect::<BTreeMap<String, String>>(),
-        )
+        load(&self.path("application.yaml"), &variables.collect::<BTreeMap<String, String>>())
     }
 }
 
@@ -50,9 +45,7 @@ fn loaded(text: &str, env: &[(&str, &str)]) -> Settings {
 /// The lines that a user sees, with the folder of the test cut out.
 fn mistakes(text: &str, env: &[(&str, &str)]) -> Vec<String> {
     let folder = Folder::with(&[("application.yaml", text)]);
-    let error = folder
-        .load(env)
-        .expect_err("these settings should be refused");
+    let error = folder.load(env).expect_err("these settings should be refused");
     lines(&folder, &error)
 }
 
@@ -63,9 +56,7 @@ fn lines(folder: &Folder, error: &SettingsError) -> Vec<String> {
 }
 
 fn sample(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("../config")
-        .join(name)
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../config").join(name)
 }
 
 #[test]
@@ -87,14 +78,8 @@ fn flow_mappings_of_bare_references_load_with_the_rest_from_variables() {
             ("EVENTSINK__STORAGE__S3__SECRET_ACCESS_KEY", "key"),
         ],
     );
-    assert_eq!(
-        settings.kafka.bootstrap_servers[..],
-        ["k1:9093", "k2:9093"].map(String::from)
-    );
-    assert_eq!(
-        settings.kafka.consumer.topics[..],
-        ["a", "b"].map(String::from)
-    );
+    assert_eq!(settings.kafka.bootstrap_servers[..], ["k1:9093", "k2:9093"].map(String::from));
+    assert_eq!(settings.kafka.consumer.topics[..], ["a", "b"].map(String::from));
     assert_eq!(settings.kafka.security_protocol, SecurityProtocol::SaslSsl);
     let password = settings.kafka.sasl.password.as_ref();
     assert_eq!(password.map(|p| p.expose()), Some("p: {[#'\"${X}\\"));
@@ -105,10 +90,7 @@ fn flow_mappings_of_bare_references_load_with_the_rest_from_variables() {
 
 #[test]
 fn a_file_store_with_inline_lists_loads_with_and_without_a_login() {
-    for (protocol, expected) in [
-        ("PLAINTEXT", SecurityProtocol::Plaintext),
-        ("SASL_SSL", SecurityProtocol::SaslSsl),
-    ] {
+    for (protocol, expected) in [("PLAINTEXT", SecurityProtocol::Plaintext), ("SASL_SSL", SecurityProtocol::SaslSsl)] {
         let text = format!(
             "kafka:\n  bootstrap_servers: [\"localhost:9092\"]\n  security_protocol: {protocol}\n  \
              sasl: {{username: u, password: p}}\n  \
@@ -149,14 +131,10 @@ fn the_sample_names_every_key_and_shows_the_defaults() {
     shown.storage.file = expected.storage.file.clone();
     assert_eq!(shown, expected);
 
-    let uncommented = text
-        .lines()
-        .map(|line| match line.trim_start().strip_prefix('#') {
-            Some(key) if key.starts_with(|c: char| c.is_ascii_lowercase()) => {
-                line.replacen('#', "", 1)
-            }
-            _ => line.to_owned(),
-        });
+    let uncommented = text.lines().map(|line| match line.trim_start().strip_prefix('#') {
+        Some(key) if key.starts_with(|c: char| c.is_ascii_lowercase()) => line.replacen('#', "", 1),
+        _ => line.to_owned(),
+    });
     let uncommented = uncommented.collect::<Vec<_>>().join("\n");
     let document = super::yaml::read("sample", &uncommented, &BTreeMap::new()).unwrap();
     let mut in_sample = Vec::new();
@@ -226,16 +204,9 @@ fn the_environment_file_and_then_variables_override_the_file() {
             "kafka: {consumer: {topics: [x, y], group_id: from-file}}\nrotation: {max_age: 1m}\n",
         ),
     ]);
-    let settings = folder
-        .load(&[
-            ("EVENTSINK_ENV", "test"),
-            ("EVENTSINK__KAFKA__CONSUMER__GROUP_ID", "from-variable"),
-        ])
-        .unwrap();
-    assert_eq!(
-        settings.kafka.consumer.topics[..],
-        ["x", "y"].map(String::from)
-    );
+    let settings =
+        folder.load(&[("EVENTSINK_ENV", "test"), ("EVENTSINK__KAFKA__CONSUMER__GROUP_ID", "from-variable")]).unwrap();
+    assert_eq!(settings.kafka.consumer.topics[..], ["x", "y"].map(String::from));
     assert_eq!(settings.kafka.consumer.group_id, "from-variable");
     assert_eq!(settings.rotation.max_age, Span::from_secs(60));
     assert_eq!(settings.storage.file.base_path, "./out");
@@ -247,9 +218,7 @@ fn a_missing_environment_file_is_named() {
     let error = folder.load(&[("EVENTSINK_ENV", "prod")]).unwrap_err();
     assert_eq!(
         lines(&folder, &error),
-        [
-            "EVENTSINK_ENV=prod: cannot read application-prod.yaml: No such file or directory (os error 2)"
-        ]
+        ["EVENTSINK_ENV=prod: cannot read application-prod.yaml: No such file or directory (os error 2)"]
     );
 }
 
@@ -258,9 +227,7 @@ fn an_environment_cannot_lead_out_of_the_folder() {
     let lines = mistakes(LEAST, &[("EVENTSINK_ENV", "../x")]);
     assert_eq!(
         lines,
-        [
-            "variable EVENTSINK_ENV: \"../x\" cannot be part of a file name; use letters, digits, `.`, `_` and `-`"
-        ]
+        ["variable EVENTSINK_ENV: \"../x\" cannot be part of a file name; use letters, digits, `.`, `_` and `-`"]
     );
 }
 
@@ -365,18 +332,10 @@ fn every_mistake_is_named_at_once_with_its_source_and_what_is_allowed() {
 #[test]
 fn an_empty_file_is_told_all_that_is_required() {
     let lines = mistakes("", &[]);
-    let paths: Vec<&str> = lines
-        .iter()
-        .filter_map(|line| line.split(':').next())
-        .collect();
+    let paths: Vec<&str> = lines.iter().filter_map(|line| line.split(':').next()).collect();
     assert_eq!(
         paths,
-        [
-            "kafka.bootstrap_servers",
-            "kafka.consumer.group_id",
-            "kafka.consumer.topics",
-            "storage.backend",
-        ]
+        ["kafka.bootstrap_servers", "kafka.consumer.group_id", "kafka.consumer.topics", "storage.backend",]
     );
 }
 
@@ -395,10 +354,7 @@ fn a_login_is_asked_for_where_the_protocol_needs_one() {
 #[test]
 fn pairs_come_together() {
     let text = LEAST.replace("backend: file", "backend: s3, s3: {bucket: b}");
-    let env = [
-        ("EVENTSINK__KAFKA__TLS__KEY_FILE", "tls.key"),
-        ("EVENTSINK__STORAGE__S3__ACCESS_KEY_ID", "id"),
-    ];
+    let env = [("EVENTSINK__KAFKA__TLS__KEY_FILE", "tls.key"), ("EVENTSINK__STORAGE__S3__ACCESS_KEY_ID", "id")];
     assert_eq!(
         mistakes(&text, &env),
         [
@@ -416,16 +372,10 @@ fn no_secret_is_shown_wherever_it_is_misplaced() {
     );
     let env = [
         ("EVENTSINK__KAFKA__CONSUMER", "hunter2"),
-        (
-            "EVENTSINK__KAFKA__BOOTSTRAP_SERVERS",
-            "a:hunter2@kafka:9092",
-        ),
+        ("EVENTSINK__KAFKA__BOOTSTRAP_SERVERS", "a:hunter2@kafka:9092"),
         ("EVENTSINK__STORAGE__BACKEND", "s3"),
         ("EVENTSINK__STORAGE__S3__SECRET_ACCESS_KEY", "hunter2"),
-        (
-            "EVENTSINK__STORAGE__S3__ENDPOINT",
-            "https://a:hunter2@minio",
-        ),
+        ("EVENTSINK__STORAGE__S3__ENDPOINT", "https://a:hunter2@minio"),
     ];
     let lines = mistakes(&text, &env);
     assert!(lines.len() == 8, "{lines:#?}");
@@ -449,9 +399,7 @@ fn printed_settings_hide_their_secrets() {
 fn a_secret_comes_from_its_file_without_the_newline_at_its_end() {
     let folder = Folder::with(&[("application.yaml", LEAST), ("password", " p \n\n")]);
     let file = folder.path("password").display().to_string();
-    let settings = folder
-        .load(&[("EVENTSINK__KAFKA__SASL__PASSWORD_FILE", &file)])
-        .unwrap();
+    let settings = folder.load(&[("EVENTSINK__KAFKA__SASL__PASSWORD_FILE", &file)]).unwrap();
     let password = settings.kafka.sasl.password.as_ref();
     assert_eq!(password.map(|p| p.expose()), Some(" p \n"));
 }
@@ -474,10 +422,7 @@ fn a_secret_given_twice_or_not_readable_is_a_mistake() {
 
 #[test]
 fn an_endpoint_without_encryption_must_be_asked_for() {
-    let text = LEAST.replace(
-        "backend: file",
-        "backend: s3, s3: {bucket: b, endpoint: 'http://minio:9000'}",
-    );
+    let text = LEAST.replace("backend: file", "backend: s3, s3: {bucket: b, endpoint: 'http://minio:9000'}");
     assert_eq!(mistakes(&text, &[]).len(), 1);
     let settings = loaded(&text, &[("EVENTSINK__STORAGE__S3__INSECURE_HTTP", "true")]);
     assert_eq!(settings.warnings().len(), 1);
@@ -496,26 +441,15 @@ fn broken_yaml_is_told_by_file_and_line() {
 fn each_wrong_item_of_a_list_is_named_by_its_place() {
     let text = LEAST.replace("topics: [t]", "topics: [{a: b}, ${A}, [c], null]");
     let lines = mistakes(&text, &[]);
-    let paths: Vec<&str> = lines
-        .iter()
-        .filter_map(|line| line.split(':').next())
-        .collect();
-    let expected: Vec<String> = (0..4)
-        .map(|place| format!("kafka.consumer.topics[{place}]"))
-        .collect();
+    let paths: Vec<&str> = lines.iter().filter_map(|line| line.split(':').next()).collect();
+    let expected: Vec<String> = (0..4).map(|place| format!("kafka.consumer.topics[{place}]")).collect();
     assert_eq!(paths, expected);
 }
 
 #[test]
 fn an_alias_stands_for_its_anchor() {
-    let text = LEAST.replace(
-        "group_id: g, topics: [t]",
-        "group_id: &name g, topics: *name",
-    );
-    assert_eq!(
-        loaded(&text, &[]).kafka.consumer.topics[..],
-        ["g".to_owned()]
-    );
+    let text = LEAST.replace("group_id: g, topics: [t]", "group_id: &name g, topics: *name");
+    assert_eq!(loaded(&text, &[]).kafka.consumer.topics[..], ["g".to_owned()]);
 }
 
 #[test]

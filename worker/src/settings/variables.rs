@@ -19,21 +19,12 @@ pub(super) struct Masked {
 
 /// Replaces each reference and each `$${` in `text` by a word that occurs nowhere else in it.
 pub(super) fn mask(text: &str) -> Masked {
-    let word = (0u64..)
-        .map(|n| format!("masked{n}x"))
-        .find(|word| !text.contains(word.as_str()))
-        .unwrap_or_default();
-    let mut masked = Masked {
-        text: String::with_capacity(text.len()),
-        word,
-        references: Vec::new(),
-    };
+    let word = (0u64..).map(|n| format!("masked{n}x")).find(|word| !text.contains(word.as_str())).unwrap_or_default();
+    let mut masked = Masked { text: String::with_capacity(text.len()), word, references: Vec::new() };
     let mut rest = text;
     while let Some((before, reference, after)) = next_reference(rest) {
         masked.text.push_str(before);
-        masked
-            .text
-            .push_str(&format!("{}{}z", masked.word, masked.references.len()));
+        masked.text.push_str(&format!("{}{}z", masked.word, masked.references.len()));
         masked.references.push(reference.to_owned());
         rest = after;
     }
@@ -47,10 +38,7 @@ fn next_reference(text: &str) -> Option<(&str, &str, &str)> {
     let escape = start.checked_sub(1).filter(|&i| text[i..].starts_with('$'));
     let (start, end) = match escape {
         Some(dollar) => (dollar, start + 2),
-        None => (
-            start,
-            closing_brace(&text[start..]).map_or(start + 2, |len| start + len),
-        ),
+        None => (start, closing_brace(&text[start..]).map_or(start + 2, |len| start + len)),
     };
     Some((&text[..start], &text[start..end], &text[end..]))
 }
@@ -81,26 +69,17 @@ impl Masked {
     }
 
     /// Gives the scalar with the values of its variables.
-    pub(super) fn resolve(
-        &self,
-        scalar: &str,
-        env: &BTreeMap<String, String>,
-    ) -> Result<String, Problem> {
+    pub(super) fn resolve(&self, scalar: &str, env: &BTreeMap<String, String>) -> Result<String, Problem> {
         self.replace(scalar, |reference| expand(reference, env))
     }
 
     /// Gives the scalar as it was written.
     pub(super) fn restore(&self, scalar: &str) -> String {
         let written = |reference: &str| Ok::<_, Problem>(reference.to_owned());
-        self.replace(scalar, written)
-            .unwrap_or_else(|_| scalar.to_owned())
+        self.replace(scalar, written).unwrap_or_else(|_| scalar.to_owned())
     }
 
-    fn replace<E>(
-        &self,
-        scalar: &str,
-        with: impl Fn(&str) -> Result<String, E>,
-    ) -> Result<String, E> {
+    fn replace<E>(&self, scalar: &str, with: impl Fn(&str) -> Result<String, E>) -> Result<String, E> {
         let mut parts = scalar.split(self.word.as_str());
         let mut out = parts.next().unwrap_or_default().to_owned();
         for part in parts {
@@ -120,13 +99,8 @@ fn expand(reference: &str, env: &BTreeMap<String, String>) -> Result<String, Pro
     if reference.starts_with("$$") {
         return Ok("${".to_owned());
     }
-    let malformed = || Problem::MalformedVariable {
-        text: reference.to_owned(),
-    };
-    let inner = reference
-        .strip_prefix("${")
-        .and_then(|inner| inner.strip_suffix('}'))
-        .ok_or_else(malformed)?;
+    let malformed = || Problem::MalformedVariable { text: reference.to_owned() };
+    let inner = reference.strip_prefix("${").and_then(|inner| inner.strip_suffix('}')).ok_or_else(malformed)?;
     let (name, default) = match inner.split_once(":-") {
         Some((name, default)) => (name, Some(default)),
         None => (inner, None),
@@ -138,9 +112,7 @@ fn expand(reference: &str, env: &BTreeMap<String, String>) -> Result<String, Pro
         (Some(value), None) => Ok(value.clone()),
         (Some(value), Some(_)) if !value.is_empty() => Ok(value.clone()),
         (_, Some(default)) => expand_all(default, env),
-        (None, None) => Err(Problem::UnsetVariable {
-            name: name.to_owned(),
-        }),
+        (None, None) => Err(Problem::UnsetVariable { name: name.to_owned() }),
     }
 }
 
@@ -160,10 +132,7 @@ mod tests {
     use super::*;
 
     fn resolved(text: &str, env: &[(&str, &str)]) -> Result<String, Problem> {
-        let env = env
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect();
+        let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         expand_all(text, &env)
     }
 
@@ -214,10 +183,7 @@ mod tests {
     fn other_shell_forms_are_refused() {
         for text in ["${A-b}", "${}", "${A", "${1}"] {
             let problem = resolved(text, &[("A", "1")]);
-            assert!(
-                matches!(problem, Err(Problem::MalformedVariable { .. })),
-                "{text}: {problem:?}"
-            );
+            assert!(matches!(problem, Err(Problem::MalformedVariable { .. })), "{text}: {problem:?}");
         }
     }
 }

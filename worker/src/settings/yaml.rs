@@ -28,11 +28,7 @@ pub(super) struct Document {
 }
 
 /// Reads the text of a settings file; `name` is how messages call it.
-pub(super) fn read(
-    name: &str,
-    text: &str,
-    env: &BTreeMap<String, String>,
-) -> Result<Document, String> {
+pub(super) fn read(name: &str, text: &str, env: &BTreeMap<String, String>) -> Result<Document, String> {
     let masked = variables::mask(text.trim_start_matches('\u{feff}'));
     let mut reader = Reader {
         parser: Parser::new_from_str(&masked.text),
@@ -42,13 +38,9 @@ pub(super) fn read(
         anchors: HashMap::new(),
         document: Document::default(),
     };
-    let root = reader.document().map_err(|error| {
-        format!(
-            "{} in line {}",
-            masked.restore(error.info()),
-            error.marker().line()
-        )
-    })?;
+    let root = reader
+        .document()
+        .map_err(|error| format!("{} in line {}", masked.restore(error.info()), error.marker().line()))?;
     let mut document = reader.document;
     match root.map(|root| root.kind) {
         Some(ValueKind::Table(table)) => document.table = table,
@@ -83,12 +75,7 @@ impl Reader<'_> {
         }
     }
 
-    fn node(
-        &mut self,
-        event: Event,
-        at: Marker,
-        path: &mut Vec<String>,
-    ) -> Result<Value, ScanError> {
+    fn node(&mut self, event: Event, at: Marker, path: &mut Vec<String>) -> Result<Value, ScanError> {
         if path.len() > MAX_DEPTH {
             return Err(ScanError::new(at, "nested too deeply"));
         }
@@ -109,9 +96,8 @@ impl Reader<'_> {
     }
 
     fn scalar(&mut self, text: &str, style: TScalarStyle, at: Marker, path: &[String]) -> Value {
-        let null = style == TScalarStyle::Plain
-            && matches!(text, "~" | "null" | "Null" | "NULL")
-            && !self.masked.is_in(text);
+        let null =
+            style == TScalarStyle::Plain && matches!(text, "~" | "null" | "Null" | "NULL") && !self.masked.is_in(text);
         let kind = match self.masked.resolve(text, self.env) {
             Ok(resolved) if null || resolved.is_empty() => ValueKind::Nil,
             Ok(resolved) => ValueKind::String(resolved),
@@ -171,11 +157,7 @@ impl Reader<'_> {
     }
 
     fn mistake(&self, at: Marker, path: &[String], problem: Problem) -> Mistake {
-        Mistake {
-            path: join(path),
-            origin: Some(self.origin(at)),
-            problem,
-        }
+        Mistake { path: join(path), origin: Some(self.origin(at)), problem }
     }
 
     fn origin(&self, at: Marker) -> String {

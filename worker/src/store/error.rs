@@ -108,12 +108,7 @@ impl Location {
             Some(way_out) => format!("{words}; {way_out}"),
             None => words,
         };
-        StoreError {
-            kind,
-            what: what.into(),
-            message,
-            retry_after: None,
-        }
+        StoreError { kind, what: what.into(), message, retry_after: None }
     }
 
     /// An error with the words of whatever `object_store` or the system reported.
@@ -125,16 +120,14 @@ impl Location {
     }
 
     fn way_out(&self, kind: StoreErrorKind) -> Option<String> {
-        let Self {
-            place, endpoint, ..
-        } = self;
+        let Self { place, endpoint, .. } = self;
         let text = match (kind, self.on_disk) {
-            (StoreErrorKind::Denied, false) => format!(
-                "check the keys, their clock, and the rights to put, get and list on {place}"
-            ),
-            (StoreErrorKind::Denied, true) => format!(
-                "check that this user may write below {place} and that its file system has hard links"
-            ),
+            (StoreErrorKind::Denied, false) => {
+                format!("check the keys, their clock, and the rights to put, get and list on {place}")
+            }
+            (StoreErrorKind::Denied, true) => {
+                format!("check that this user may write below {place} and that its file system has hard links")
+            }
             (StoreErrorKind::NoBucket, false) => {
                 format!("create the bucket of {place} at {endpoint} or correct its name")
             }
@@ -153,12 +146,7 @@ impl Location {
 
     fn scrub(&self, text: &str) -> String {
         let mut text = without_queries(text);
-        for secret in self
-            .secrets
-            .iter()
-            .map(super::Secret::expose)
-            .filter(|s| !s.is_empty())
-        {
+        for secret in self.secrets.iter().map(super::Secret::expose).filter(|s| !s.is_empty()) {
             text = text.replace(secret, "***");
         }
         text
@@ -201,17 +189,12 @@ impl Finding {
             return Self::no_credentials(&words);
         }
         let kind = match error.downcast_ref() {
-            Some(
-                object_store::Error::PermissionDenied { .. }
-                | object_store::Error::Unauthenticated { .. },
-            ) => StoreErrorKind::Denied,
+            Some(object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. }) => {
+                StoreErrorKind::Denied
+            }
             _ => StoreErrorKind::Other,
         };
-        Self {
-            kind,
-            words,
-            retry_after: None,
-        }
+        Self { kind, words, retry_after: None }
     }
 
     fn known(cause: &(dyn StdError + 'static)) -> Option<Self> {
@@ -230,30 +213,20 @@ impl Finding {
                 true => StoreErrorKind::Timeout,
                 false => StoreErrorKind::Unreachable,
             };
-            return Some(Self {
-                kind,
-                words: silent.to_string(),
-                retry_after: None,
-            });
+            return Some(Self { kind, words: silent.to_string(), retry_after: None });
         }
         let io = cause.downcast_ref::<io::Error>()?;
         // An `io::Error` may only wrap the cause that says more.
         if io.get_ref().is_some() {
             return None;
         }
-        Some(Self {
-            kind: kind_of_io(io.kind()),
-            words: io.to_string(),
-            retry_after: None,
-        })
+        Some(Self { kind: kind_of_io(io.kind()), words: io.to_string(), retry_after: None })
     }
 
     fn no_credentials(words: &str) -> Self {
         Self {
             kind: StoreErrorKind::Denied,
-            words: format!(
-                "no keys were given, and this machine's metadata service gave none ({words})"
-            ),
+            words: format!("no keys were given, and this machine's metadata service gave none ({words})"),
             retry_after: None,
         }
     }
@@ -263,11 +236,7 @@ impl Finding {
 fn kind_of_refusal(status: u16, code: &str) -> StoreErrorKind {
     match code {
         "NoSuchBucket" => return StoreErrorKind::NoBucket,
-        "SlowDown"
-        | "Throttling"
-        | "ThrottlingException"
-        | "RequestLimitExceeded"
-        | "TooManyRequests" => {
+        "SlowDown" | "Throttling" | "ThrottlingException" | "RequestLimitExceeded" | "TooManyRequests" => {
             return StoreErrorKind::Throttled;
         }
         "RequestTimeout" => return StoreErrorKind::Timeout,
@@ -298,9 +267,7 @@ fn kind_of_refusal(status: u16, code: &str) -> StoreErrorKind {
 fn kind_of_io(kind: io::ErrorKind) -> StoreErrorKind {
     match kind {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreErrorKind::Full,
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            StoreErrorKind::Denied
-        }
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => StoreErrorKind::Denied,
         io::ErrorKind::TimedOut => StoreErrorKind::Timeout,
         io::ErrorKind::StaleNetworkFileHandle
         | io::ErrorKind::ConnectionRefused
@@ -352,10 +319,7 @@ mod tests {
 
     #[test]
     fn the_systems_words_decide_the_kind_of_a_disk_fault() {
-        let disk = Location {
-            on_disk: true,
-            ..bucket()
-        };
+        let disk = Location { on_disk: true, ..bucket() };
         for (errno, kind) in [
             (28, StoreErrorKind::Full),
             (122, StoreErrorKind::Full),
@@ -365,15 +329,8 @@ mod tests {
             (5, StoreErrorKind::Other),
         ] {
             let cause = io::Error::from_raw_os_error(errno);
-            let wrapped = object_store::Error::Generic {
-                store: "LocalFileSystem",
-                source: Box::new(cause),
-            };
-            assert_eq!(
-                disk.classify("put k", &wrapped).kind(),
-                kind,
-                "errno {errno}"
-            );
+            let wrapped = object_store::Error::Generic { store: "LocalFileSystem", source: Box::new(cause) };
+            assert_eq!(disk.classify("put k", &wrapped).kind(), kind, "errno {errno}");
         }
     }
 
@@ -395,14 +352,7 @@ mod tests {
 
     #[test]
     fn a_silent_metadata_service_means_missing_keys() {
-        let silent = NoAnswer {
-            host: "169.254.169.254".into(),
-            words: "connection refused".into(),
-            timed_out: false,
-        };
-        assert_eq!(
-            bucket().classify("put k", &silent).kind(),
-            StoreErrorKind::Denied
-        );
+        let silent = NoAnswer { host: "169.254.169.254".into(), words: "connection refused".into(), timed_out: false };
+        assert_eq!(bucket().classify("put k", &silent).kind(), StoreErrorKind::Denied);
     }
 }

@@ -6,15 +6,14 @@
 
 use super::{Backoff, Put, Store, StoreError, retry};
 use crate::cut::manifest::{
-    Genesis, MANIFEST_VERSION, Manifest, Owner, cut_key, cuts_prefix, done_key, genesis_key, lost_key,
-    rules_key,
+    Genesis, MANIFEST_VERSION, Manifest, Owner, cut_key, cuts_prefix, done_key, genesis_key, lost_key, rules_key,
 };
 use crate::cut::{Hold, HoldReason, PutOutcome};
 use crate::files::{Footer, PlannedFile, Rules, TAIL_HINT, TailError, read_footer};
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Why a ledger cannot be used.
@@ -46,7 +45,9 @@ pub enum LedgerError {
         detail: String,
     },
     /// Written by a newer worker.
-    #[error("UnknownVersion: {key} has version {version}, this worker knows {MANIFEST_VERSION}: run the newer worker again")]
+    #[error(
+        "UnknownVersion: {key} has version {version}, this worker knows {MANIFEST_VERSION}: run the newer worker again"
+    )]
     UnknownVersion {
         /// Its key.
         key: String,
@@ -84,7 +85,12 @@ impl Ledger {
     ///
     /// # Errors
     /// The prefix belongs to another sink, or its owner cannot be read.
-    pub async fn open(store: Store, mut owner: Owner, backoff: Backoff, on_fault: OnFault) -> Result<Self, LedgerError> {
+    pub async fn open(
+        store: Store,
+        mut owner: Owner,
+        backoff: Backoff,
+        on_fault: OnFault,
+    ) -> Result<Self, LedgerError> {
         owner.ledger = nonce();
         let mut ledger = Self { store, backoff, on_fault, owner: Arc::new(owner) };
         let found: Owner = ledger.create_or_read(&Owner::key(), &*ledger.owner).await?;
@@ -171,7 +177,12 @@ impl Ledger {
     ///
     /// # Errors
     /// It cannot be understood.
-    pub async fn tip(&self, topic: &str, topic_id: &str, partition: i32) -> Result<Option<(Manifest, bool)>, LedgerError> {
+    pub async fn tip(
+        &self,
+        topic: &str,
+        topic_id: &str,
+        partition: i32,
+    ) -> Result<Option<(Manifest, bool)>, LedgerError> {
         let prefix = cuts_prefix(topic, topic_id, partition);
         let Some(key) = self.patiently("list manifests", || self.store.first(&prefix)).await else { return Ok(None) };
         let Some(tip) = self.read::<Manifest>(&key).await? else {
@@ -236,7 +247,8 @@ impl Ledger {
     /// Names the loss of `[from, to)`.
     pub async fn name_loss(&self, topic: &str, topic_id: &str, partition: i32, range: (i64, i64)) {
         let (from, to) = range;
-        let body = serde_json::json!({ "version": MANIFEST_VERSION, "ledger": self.owner.ledger, "from": from, "to": to });
+        let body =
+            serde_json::json!({ "version": MANIFEST_VERSION, "ledger": self.owner.ledger, "from": from, "to": to });
         self.create(&lost_key(topic, topic_id, partition, from), Bytes::from(body.to_string())).await;
     }
 
@@ -247,7 +259,9 @@ impl Ledger {
             let Some(tail) = self.patiently("read footer", || self.store.tail(&plan.key, len)).await else {
                 return Ok(false);
             };
-            let differs = |detail: String| format!("{} is not the file that manifest {} plans: {detail}; move it away", plan.key, cut.nonce);
+            let differs = |detail: String| {
+                format!("{} is not the file that manifest {} plans: {detail}; move it away", plan.key, cut.nonce)
+            };
             match read_footer(&tail.bytes, tail.size) {
                 Ok(footer) => return same(&footer, cut, plan).map(|()| true).map_err(differs),
                 Err(TailError::NeedMore(need)) if need > len => len = need,
@@ -319,4 +333,3 @@ fn same(footer: &Footer, cut: &Manifest, plan: &PlannedFile) -> Result<(), Strin
     check("row count", &footer.rows, &plan.rows)?;
     check("row digest", &footer.digest, &plan.digest)
 }
-

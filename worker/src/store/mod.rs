@@ -2,6 +2,7 @@
 //! Knows keys and bytes, and decides nothing about cuts. It never overwrites and never deletes: the truth lives here.
 
 mod error;
+pub mod ledger;
 mod open;
 mod options;
 mod probe;
@@ -22,7 +23,8 @@ use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, P
 
 use error::Location;
 pub use error::{StoreError, StoreErrorKind};
-pub use options::{Backend, S3Options, Secret, StoreOptions};
+pub use eventsink_crds::settings::Secret;
+pub use options::{Backend, S3Options, StoreOptions};
 pub use probe::Guarantee;
 pub use retry::{Backoff, retry};
 
@@ -47,14 +49,8 @@ pub struct Store {
 
 #[derive(Debug, Clone)]
 enum Client {
-    Disk {
-        store: LocalFileSystem,
-        base: PathBuf,
-    },
-    S3 {
-        store: AmazonS3,
-        sorted: bool,
-    },
+    Disk { store: LocalFileSystem, base: PathBuf },
+    S3 { store: AmazonS3, sorted: bool },
 }
 
 /// What a create-only put came to.
@@ -91,26 +87,15 @@ impl Store {
         match &options.backend {
             Backend::File { base_path } => {
                 let (store, location) = open::disk(base_path)?;
-                let client = Client::Disk {
-                    store,
-                    base: base_path.clone(),
-                };
-                Ok(Self {
-                    client,
-                    prefix: String::new(),
-                    location,
-                })
+                let client = Client::Disk { store, base: base_path.clone() };
+                Ok(Self { client, prefix: String::new(), location })
             }
             Backend::S3(options) => {
                 let prefix = options.base_path.trim_matches('/').to_string();
                 let (store, location) = open::s3(options, &prefix)?;
                 // Directory buckets (S3 Express) list in no order; all others in UTF-8 binary order.
                 let sorted = !options.bucket.ends_with("--x-s3");
-                let store = Self {
-                    client: Client::S3 { store, sorted },
-                    prefix,
-                    location,
-                };
+                let store = Self { client: Client::S3 { store, sorted }, prefix, location };
                 store.path("open", "")?;
                 Ok(store)
             }
@@ -129,11 +114,7 @@ impl Store {
         let path = self.path(&what, key)?;
         self.check_base(&what).await?;
         let limit = time_for(body.len() as u64);
-        let put = self.client.store().put_opts(
-            &path,
-            PutPayload::from_bytes(body),
-            PutMode::Create.into(),
-        );
+        let put = self.client.store().put_opts(&path, PutPayload::from_bytes(body), PutMode::Create.into());
         let refused = match self.within(limit, &what, put).await? {
             Ok(_) => return Ok(Put::Created),
             Err(object_store::Error::AlreadyExists { .. }) => {
@@ -154,30 +135,19 @@ impl Store {
 
     /// The whole object, or `None` when there is none.
     pub async fn get(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
-        let read = self
-            .read(&format!("get {key}"), key, GetOptions::default())
-            .await?;
+        let read = self.read(&format!("get {key}"), key, GetOptions::default()).await?;
         Ok(read.map(|tail| tail.bytes))
     }
 
     /// The last `len` bytes and the size of the whole, or `None` when there is no object.
     pub async fn tail(&self, key: &str, len: u64) -> Result<Option<Tail>, StoreError> {
-        let nothing = |size| Tail {
-            bytes: Bytes::new(),
-            size,
-        };
+        let nothing = |size| Tail { bytes: Bytes::new(), size };
         if len == 0 {
             return Ok(self.size(key).await?.map(nothing));
         }
         let range = Some(GetRange::Suffix(len));
-        let options = GetOptions {
-            range,
-            ..GetOptions::default()
-        };
-        match self
-            .read(&format!("get the end of {key}"), key, options)
-            .await
-        {
+        let options = GetOptions { range, ..GetOptions::default() };
+        match self.read(&format!("get the end of {key}"), key, options).await {
             // HTTP has no range of an empty object.
             Err(error) if error.kind() == StoreErrorKind::Other => match self.size(key).await? {
                 Some(0) => Ok(Some(nothing(0))),
@@ -211,10 +181,7 @@ impl Store {
     /// The least key below the folder `prefix`, in byte order: one page where the store lists in order, else the
     /// minimum of a whole listing.
     pub async fn first(&self, prefix: &str) -> Result<Option<String>, StoreError> {
-        if let Client::S3 {
-            store,
-            sorted: true,
-        } = &self.client
+        if let Client::S3 { store, sorted: true } = &self.client
             && let InOrder::Yes(first) = self.first_of_pages(store, prefix).await?
         {
             return Ok(first);
@@ -236,10 +203,7 @@ impl Store {
             let object = next.map_err(|e| self.location.classify(&what, &e))?;
             // A folder marker of an S3 console is the folder itself.
             if object.location.as_ref().starts_with(&below) {
-                listed.push(Listed {
-                    key: self.relative(&object.location),
-                    size: object.size,
-                });
+                listed.push(Listed { key: self.relative(&object.location), size: object.size });
             }
         }
         listed.sort_by(|a, b| a.key.cmp(&b.key));
@@ -249,23 +213,16 @@ impl Store {
     async fn first_of_pages(&self, store: &AmazonS3, prefix: &str) -> Result<InOrder, StoreError> {
         let what = format!("list {prefix}/");
         let below = folder(self.path(&what, prefix)?.as_ref());
-        let mut options = PaginatedListOptions {
-            max_keys: Some(FIRST_PAGE),
-            ..Default::default()
-        };
+        let mut options = PaginatedListOptions { max_keys: Some(FIRST_PAGE), ..Default::default() };
         loop {
             let page = store.list_paginated(Some(&below), options.clone());
-            let page = self
-                .within(REQUEST_TIMEOUT, &what, page)
-                .await?
-                .map_err(|e| self.location.classify(&what, &e))?;
+            let page =
+                self.within(REQUEST_TIMEOUT, &what, page).await?.map_err(|e| self.location.classify(&what, &e))?;
             let objects = page.result.objects;
             if !objects.is_sorted_by(|a, b| a.location.as_ref() <= b.location.as_ref()) {
                 return Ok(InOrder::No);
             }
-            let first = objects
-                .iter()
-                .find(|o| o.location.as_ref().starts_with(&below));
+            let first = objects.iter().find(|o| o.location.as_ref().starts_with(&below));
             if let Some(first) = first {
                 return Ok(InOrder::Yes(Some(self.relative(&first.location))));
             }
@@ -276,12 +233,7 @@ impl Store {
         }
     }
 
-    async fn read(
-        &self,
-        what: &str,
-        key: &str,
-        options: GetOptions,
-    ) -> Result<Option<Tail>, StoreError> {
+    async fn read(&self, what: &str, key: &str, options: GetOptions) -> Result<Option<Tail>, StoreError> {
         let path = self.path(what, key)?;
         self.check_base(what).await?;
         let get = self.client.store().get_opts(&path, options);
@@ -291,10 +243,8 @@ impl Store {
             Err(error) => return Err(self.location.classify(what, &error)),
         };
         let (size, length) = (found.meta.size, found.range.end - found.range.start);
-        let bytes = self
-            .within(time_for(length), what, found.bytes())
-            .await?
-            .map_err(|e| self.location.classify(what, &e))?;
+        let bytes =
+            self.within(time_for(length), what, found.bytes()).await?.map_err(|e| self.location.classify(what, &e))?;
         Ok(Some(Tail { bytes, size }))
     }
 
@@ -338,12 +288,7 @@ impl Store {
         }
     }
 
-    async fn within<T>(
-        &self,
-        limit: Duration,
-        what: &str,
-        work: impl Future<Output = T>,
-    ) -> Result<T, StoreError> {
+    async fn within<T>(&self, limit: Duration, what: &str, work: impl Future<Output = T>) -> Result<T, StoreError> {
         tokio::time::timeout(limit, work).await.map_err(|_| {
             let words = format!("no end after {} s", limit.as_secs());
             self.location.error(StoreErrorKind::Timeout, what, &words)
@@ -368,11 +313,7 @@ enum InOrder {
 
 /// What keys below a folder begin with.
 fn folder(path: &str) -> String {
-    if path.is_empty() {
-        String::new()
-    } else {
-        format!("{path}/")
-    }
+    if path.is_empty() { String::new() } else { format!("{path}/") }
 }
 
 /// Longest time for a request with a body of this size.

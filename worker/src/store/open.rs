@@ -5,13 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use object_store::aws::{
-    AmazonS3, AmazonS3Builder, AmazonS3ConfigKey, AwsCredential, Checksum, S3ConditionalPut,
-};
+use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey, AwsCredential, Checksum, S3ConditionalPut};
 use object_store::local::LocalFileSystem;
-use object_store::{
-    BackoffConfig, Certificate, ClientOptions, RetryConfig, StaticCredentialProvider,
-};
+use object_store::{BackoffConfig, Certificate, ClientOptions, RetryConfig, StaticCredentialProvider};
 use url::Url;
 
 use super::error::Location;
@@ -41,11 +37,9 @@ pub(super) fn disk(base: &Path) -> Result<(LocalFileSystem, Location), StoreErro
         secrets: Vec::new(),
     };
     std::fs::create_dir_all(base).map_err(|e| location.classify(&opening(&location), &e))?;
-    let whole =
-        std::fs::canonicalize(base).map_err(|e| location.classify(&opening(&location), &e))?;
+    let whole = std::fs::canonicalize(base).map_err(|e| location.classify(&opening(&location), &e))?;
     location.place = format!("file://{}", whole.display());
-    let store = LocalFileSystem::new_with_prefix(&whole)
-        .map_err(|e| location.classify(&opening(&location), &e))?;
+    let store = LocalFileSystem::new_with_prefix(&whole).map_err(|e| location.classify(&opening(&location), &e))?;
     Ok((store.with_fsync(true), location))
 }
 
@@ -54,11 +48,7 @@ pub(super) fn s3(options: &S3Options, prefix: &str) -> Result<(AmazonS3, Locatio
         "" => format!("s3://{}", options.bucket),
         prefix => format!("s3://{}/{prefix}", options.bucket),
     };
-    let secrets = [
-        &options.access_key_id,
-        &options.secret_access_key,
-        &options.session_token,
-    ];
+    let secrets = [&options.access_key_id, &options.secret_access_key, &options.session_token];
     let mut location = Location {
         place,
         endpoint: "AWS".into(),
@@ -84,17 +74,13 @@ pub(super) fn s3(options: &S3Options, prefix: &str) -> Result<(AmazonS3, Locatio
         Some(endpoint) => {
             let endpoint = bucket_endpoint(&endpoint, options, &location)?;
             location.endpoint = endpoint.clone();
-            builder
-                .with_endpoint(&endpoint)
-                .with_config(AmazonS3ConfigKey::S3Endpoint, endpoint)
+            builder.with_endpoint(&endpoint).with_config(AmazonS3ConfigKey::S3Endpoint, endpoint)
         }
         // The signature covers the body everywhere; the checksum makes AWS keep the digest with the object as well.
         // Other stores are spared a header that some refuse.
         None => builder.with_checksum_algorithm(Checksum::SHA256),
     };
-    let store = builder
-        .build()
-        .map_err(|e| location.classify(&opening(&location), &e))?;
+    let store = builder.build().map_err(|e| location.classify(&opening(&location), &e))?;
     Ok((store, location))
 }
 
@@ -120,9 +106,7 @@ fn check_bucket(options: &S3Options, location: &Location) -> Result<(), StoreErr
     let bucket = &options.bucket;
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     if bucket.is_empty() || bucket.len() > 255 || !bucket.chars().all(plain) {
-        let words = format!(
-            "bucket '{bucket}' is not a bucket name: letters, digits, '.', '-' and '_' are allowed"
-        );
+        let words = format!("bucket '{bucket}' is not a bucket name: letters, digits, '.', '-' and '_' are allowed");
         return Err(refuse(location, &words));
     }
     Ok(())
@@ -130,21 +114,13 @@ fn check_bucket(options: &S3Options, location: &Location) -> Result<(), StoreErr
 
 /// The endpoint as `object_store` wants it: without a path, and with the bucket in the host name unless path style is
 /// set.
-fn bucket_endpoint(
-    endpoint: &str,
-    options: &S3Options,
-    location: &Location,
-) -> Result<String, StoreError> {
+fn bucket_endpoint(endpoint: &str, options: &S3Options, location: &Location) -> Result<String, StoreError> {
     if endpoint.contains('@') {
         let words = "the endpoint contains a user or password; use the settings for keys";
         return Err(refuse(location, words));
     }
-    let wrong = |why: &str| {
-        refuse(
-            location,
-            &format!("endpoint '{endpoint}' {why}; write https://host or https://host:port"),
-        )
-    };
+    let wrong =
+        |why: &str| refuse(location, &format!("endpoint '{endpoint}' {why}; write https://host or https://host:port"));
     let mut url = Url::parse(endpoint).map_err(|e| wrong(&format!("is not a URL ({e})")))?;
     match url.scheme() {
         "https" => {}
@@ -161,34 +137,20 @@ fn bucket_endpoint(
     let bucket_host = format!("{}.", options.bucket);
     if !options.path_style && !host.starts_with(&bucket_host) {
         url.set_host(Some(&format!("{bucket_host}{host}")))
-            .map_err(|_| {
-                wrong(&format!(
-                    "cannot have bucket '{}' before its host; set path_style",
-                    options.bucket
-                ))
-            })?;
+            .map_err(|_| wrong(&format!("cannot have bucket '{}' before its host; set path_style", options.bucket)))?;
     }
     Ok(url.as_str().trim_end_matches('/').to_string())
 }
 
-fn static_keys(
-    options: &S3Options,
-    location: &Location,
-) -> Result<Option<AwsCredential>, StoreError> {
+fn static_keys(options: &S3Options, location: &Location) -> Result<Option<AwsCredential>, StoreError> {
     match (&options.access_key_id, &options.secret_access_key) {
         (Some(key_id), Some(secret_key)) => Ok(Some(AwsCredential {
             key_id: key_id.expose().into(),
             secret_key: secret_key.expose().into(),
-            token: options
-                .session_token
-                .as_ref()
-                .map(|t| Secret::expose(t).into()),
+            token: options.session_token.as_ref().map(|t| Secret::expose(t).into()),
         })),
         (None, None) => Ok(None),
-        _ => Err(refuse(
-            location,
-            "access key id and secret access key must be given together",
-        )),
+        _ => Err(refuse(location, "access key id and secret access key must be given together")),
     }
 }
 
@@ -217,19 +179,11 @@ mod tests {
     use super::*;
 
     fn options() -> S3Options {
-        S3Options {
-            bucket: "lake".into(),
-            ..S3Options::default()
-        }
+        S3Options { bucket: "lake".into(), ..S3Options::default() }
     }
 
     fn location() -> Location {
-        Location {
-            place: "s3://lake".into(),
-            endpoint: "AWS".into(),
-            on_disk: false,
-            secrets: vec![],
-        }
+        Location { place: "s3://lake".into(), endpoint: "AWS".into(), on_disk: false, secrets: vec![] }
     }
 
     fn endpoint(text: &str, options: &S3Options) -> Result<String, String> {
@@ -239,49 +193,24 @@ mod tests {
     #[test]
     fn the_bucket_goes_before_the_host_unless_path_style_is_set() {
         let hosted = options();
-        assert_eq!(
-            endpoint("https://s3.example.com/", &hosted).unwrap(),
-            "https://lake.s3.example.com"
-        );
-        assert_eq!(
-            endpoint("https://lake.s3.example.com:9000", &hosted).unwrap(),
-            "https://lake.s3.example.com:9000"
-        );
-        let path = S3Options {
-            path_style: true,
-            ..options()
-        };
-        assert_eq!(
-            endpoint("https://s3.example.com:9000/", &path).unwrap(),
-            "https://s3.example.com:9000"
-        );
+        assert_eq!(endpoint("https://s3.example.com/", &hosted).unwrap(), "https://lake.s3.example.com");
+        assert_eq!(endpoint("https://lake.s3.example.com:9000", &hosted).unwrap(), "https://lake.s3.example.com:9000");
+        let path = S3Options { path_style: true, ..options() };
+        assert_eq!(endpoint("https://s3.example.com:9000/", &path).unwrap(), "https://s3.example.com:9000");
     }
 
     #[test]
     fn an_endpoint_that_would_break_the_client_is_refused_at_once() {
-        let options = S3Options {
-            insecure_http: true,
-            path_style: true,
-            ..options()
-        };
-        for wrong in [
-            "s3.example.com",
-            "https://",
-            "http://999.1.1.1",
-            "https://h:99999",
-            "https://h/?a=b",
-            "ftp://h",
-        ] {
+        let options = S3Options { insecure_http: true, path_style: true, ..options() };
+        for wrong in ["s3.example.com", "https://", "http://999.1.1.1", "https://h:99999", "https://h/?a=b", "ftp://h"]
+        {
             assert!(endpoint(wrong, &options).is_err(), "{wrong}");
         }
     }
 
     #[test]
     fn an_address_cannot_carry_the_bucket_and_says_what_to_set() {
-        let options = S3Options {
-            insecure_http: true,
-            ..options()
-        };
+        let options = S3Options { insecure_http: true, ..options() };
         let error = endpoint("http://127.0.0.1:9000", &options).unwrap_err();
         assert!(error.contains("set path_style"), "{error}");
     }
@@ -300,20 +229,14 @@ mod tests {
 
     #[test]
     fn half_a_pair_of_keys_is_refused() {
-        let half = S3Options {
-            access_key_id: Some(Secret::new("AKIA1")),
-            ..options()
-        };
+        let half = S3Options { access_key_id: Some(Secret::new("AKIA1")), ..options() };
         assert!(static_keys(&half, &location()).is_err());
     }
 
     #[test]
     fn a_bucket_that_is_no_name_is_refused() {
         for bucket in ["", "a/b", "a b", "ä"] {
-            let options = S3Options {
-                bucket: bucket.into(),
-                ..S3Options::default()
-            };
+            let options = S3Options { bucket: bucket.into(), ..S3Options::default() };
             assert!(check_bucket(&options, &location()).is_err(), "{bucket}");
         }
     }

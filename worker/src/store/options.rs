@@ -1,29 +1,8 @@
 //! What the store needs to know: plain data, filled in by the settings. No I/O and no defaults from the environment.
 
-use std::fmt;
 use std::path::PathBuf;
 
-/// A value that must never reach a log, an error or a status page: its `Debug` is `***` and it has no `Display`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Wraps a value that was read from a file, a variable or a mounted Secret.
-    pub fn new(value: impl Into<String>) -> Self {
-        Self(value.into())
-    }
-
-    /// The value itself, for the one call that signs with it.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
+use eventsink_crds::settings::Secret;
 
 /// Everything that opens one store.
 #[derive(Debug, Clone)]

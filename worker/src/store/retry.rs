@@ -26,10 +26,7 @@ impl Backoff {
         let factor = 1_u32.checked_shl(failures).unwrap_or(u32::MAX);
         let bound = self.initial.saturating_mul(factor).min(self.max);
         let jitter = bound.mul_f64(share.clamp(0.0, 1.0));
-        asked
-            .unwrap_or_default()
-            .min(MAX_ASKED)
-            .saturating_add(jitter)
+        asked.unwrap_or_default().min(MAX_ASKED).saturating_add(jitter)
     }
 }
 
@@ -73,16 +70,11 @@ mod tests {
     use crate::store::StoreErrorKind;
     use crate::store::error::Location;
 
-    const BACKOFF: Backoff = Backoff {
-        initial: Duration::from_millis(100),
-        max: Duration::from_secs(5),
-    };
+    const BACKOFF: Backoff = Backoff { initial: Duration::from_millis(100), max: Duration::from_secs(5) };
 
     #[test]
     fn the_bound_doubles_up_to_the_maximum() {
-        let bounds: Vec<u128> = [0, 1, 2, 5, 6, 40]
-            .map(|n| BACKOFF.delay(n, 1.0, None).as_millis())
-            .into();
+        let bounds: Vec<u128> = [0, 1, 2, 5, 6, 40].map(|n| BACKOFF.delay(n, 1.0, None).as_millis()).into();
         assert_eq!(bounds, [100, 200, 400, 3200, 5000, 5000]);
     }
 
@@ -105,16 +97,8 @@ mod tests {
 
     #[tokio::test]
     async fn an_operation_is_tried_until_it_succeeds_and_every_failure_is_reported() {
-        let place = Location {
-            place: "s3://b".into(),
-            endpoint: "https://h".into(),
-            on_disk: false,
-            secrets: vec![],
-        };
-        let none = Backoff {
-            initial: Duration::ZERO,
-            max: Duration::ZERO,
-        };
+        let place = Location { place: "s3://b".into(), endpoint: "https://h".into(), on_disk: false, secrets: vec![] };
+        let none = Backoff { initial: Duration::ZERO, max: Duration::ZERO };
         let mut tries = 0;
         let mut seen = Vec::new();
         let op = || {
@@ -126,9 +110,6 @@ mod tests {
             })
         };
         let got = retry(none, "put k", op, |e, _| seen.push(e.kind())).await;
-        assert_eq!(
-            (got, seen),
-            (3, vec![StoreErrorKind::Timeout, StoreErrorKind::Denied])
-        );
+        assert_eq!((got, seen), (3, vec![StoreErrorKind::Timeout, StoreErrorKind::Denied]));
     }
 }

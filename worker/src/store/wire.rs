@@ -7,8 +7,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use object_store::client::{
-    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
-    ReqwestConnector,
+    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService, ReqwestConnector,
 };
 use object_store::{ClientOptions, HeaderMap};
 
@@ -60,24 +59,14 @@ struct Listener {
 #[async_trait::async_trait]
 impl HttpService for Listener {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        let host = request
-            .uri()
-            .authority()
-            .map_or_else(String::new, |a| a.to_string());
+        let host = request.uri().authority().map_or_else(String::new, |a| a.to_string());
         let response = match self.inner.execute(request).await {
             Ok(response) => response,
             Err(e) => {
                 let kind = e.kind();
                 let timed_out = kind == HttpErrorKind::Timeout;
                 let words = innermost_words(&e);
-                return Err(HttpError::new(
-                    kind,
-                    NoAnswer {
-                        host,
-                        words,
-                        timed_out,
-                    },
-                ));
+                return Err(HttpError::new(kind, NoAnswer { host, words, timed_out }));
             }
         };
         let status = response.status().as_u16();
@@ -90,9 +79,7 @@ impl HttpService for Listener {
         let body = body.bytes().await.unwrap_or_default();
         let refusal = refusal(host, status, &parts.headers, &body);
         match status {
-            404 if refusal.code != "NoSuchBucket" => {
-                Ok(HttpResponse::from_parts(parts, body.into()))
-            }
+            404 if refusal.code != "NoSuchBucket" => Ok(HttpResponse::from_parts(parts, body.into())),
             412 => Ok(HttpResponse::from_parts(parts, body.into())),
             // `Unknown` is the kind that `object_store` never retries by itself: the outer loop waits as long as asked.
             _ => Err(HttpError::new(HttpErrorKind::Unknown, refusal)),
@@ -108,13 +95,7 @@ fn refusal(host: String, status: u16, headers: &HeaderMap, body: &Bytes) -> Refu
         None if code.is_empty() => plain_words(&text),
         None => String::new(),
     };
-    Refusal {
-        host,
-        status,
-        code,
-        words: shorten(&words),
-        retry_after: retry_after(headers, SystemTime::now().into()),
-    }
+    Refusal { host, status, code, words: shorten(&words), retry_after: retry_after(headers, SystemTime::now().into()) }
 }
 
 /// The text of the first `<name>` element. Only the two elements that hold no secret are ever asked for: a body of
@@ -128,30 +109,17 @@ fn element(body: &str, name: &str) -> Option<String> {
 /// A proxy's plain text is worth showing; markup of an unknown kind is not.
 fn plain_words(body: &str) -> String {
     let text = body.trim();
-    if text.starts_with('<') {
-        String::new()
-    } else {
-        text.lines().next().unwrap_or("").to_string()
-    }
+    if text.starts_with('<') { String::new() } else { text.lines().next().unwrap_or("").to_string() }
 }
 
 fn shorten(words: &str) -> String {
-    words
-        .chars()
-        .filter(|c| !c.is_control())
-        .take(MAX_WORDS)
-        .collect()
+    words.chars().filter(|c| !c.is_control()).take(MAX_WORDS).collect()
 }
 
 /// How long the store asks to be left alone: `x-amz-retry-after` in milliseconds, else `Retry-After` in seconds or as
 /// a date (RFC 9110 section 10.2.3).
 fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
-    let text = |name: &str| {
-        headers
-            .get(name)
-            .and_then(|v| v.to_str().ok())
-            .map(str::trim)
-    };
+    let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).map(str::trim);
     if let Some(millis) = text("x-amz-retry-after").and_then(|v| v.parse().ok()) {
         return Some(Duration::from_millis(millis));
     }
@@ -159,9 +127,7 @@ fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
     if let Ok(seconds) = value.parse() {
         return Some(Duration::from_secs(seconds));
     }
-    let at = DateTime::parse_from_rfc2822(value)
-        .ok()?
-        .with_timezone(&Utc);
+    let at = DateTime::parse_from_rfc2822(value).ok()?.with_timezone(&Utc);
     (at - now).to_std().ok()
 }
 
@@ -180,9 +146,7 @@ mod tests {
     use super::*;
 
     fn at(text: &str) -> DateTime<Utc> {
-        DateTime::parse_from_rfc3339(text)
-            .unwrap()
-            .with_timezone(&Utc)
+        DateTime::parse_from_rfc3339(text).unwrap().with_timezone(&Utc)
     }
 
     fn headers(name: &'static str, value: &'static str) -> HeaderMap {
@@ -196,25 +160,15 @@ mod tests {
         let now = at("2015-10-21T07:27:30Z");
         let wait = |name, value| retry_after(&headers(name, value), now);
         assert_eq!(wait("retry-after", "7"), Some(Duration::from_secs(7)));
-        assert_eq!(
-            wait("retry-after", "Wed, 21 Oct 2015 07:28:00 GMT"),
-            Some(Duration::from_secs(30))
-        );
-        assert_eq!(
-            wait("x-amz-retry-after", "1500"),
-            Some(Duration::from_millis(1500))
-        );
+        assert_eq!(wait("retry-after", "Wed, 21 Oct 2015 07:28:00 GMT"), Some(Duration::from_secs(30)));
+        assert_eq!(wait("x-amz-retry-after", "1500"), Some(Duration::from_millis(1500)));
     }
 
     #[test]
     fn a_wait_that_makes_no_sense_is_no_wait() {
         let now = at("2015-10-21T07:28:30Z");
         for value in ["-1", "soon", "Wed, 21 Oct 2015 07:28:00 GMT"] {
-            assert_eq!(
-                retry_after(&headers("retry-after", value), now),
-                None,
-                "{value}"
-            );
+            assert_eq!(retry_after(&headers("retry-after", value), now), None, "{value}");
         }
     }
 
@@ -225,18 +179,12 @@ mod tests {
               <AWSAccessKeyId>AKIA1</AWSAccessKeyId><SignatureProvided>abcdef</SignatureProvided></Error>",
         );
         let refusal = refusal("s3".into(), 403, &HeaderMap::new(), &body);
-        assert_eq!(
-            refusal.to_string(),
-            "s3 answered 403 SignatureDoesNotMatch: no match"
-        );
+        assert_eq!(refusal.to_string(), "s3 answered 403 SignatureDoesNotMatch: no match");
     }
 
     #[test]
     fn a_page_of_markup_is_not_quoted_but_a_line_of_text_is() {
         assert_eq!(plain_words("<html><h1>502</h1></html>"), "");
-        assert_eq!(
-            plain_words("upstream connect error\nmore"),
-            "upstream connect error"
-        );
+        assert_eq!(plain_words("upstream connect error\nmore"), "upstream connect error");
     }
 }

@@ -42,10 +42,7 @@ const DEAD_LINES: &[&str] = &[
 
 #[test]
 fn the_columns_of_events_are_exactly_these() {
-    assert_eq!(
-        schema_text(&encode(Encoding::default(), &varied_rows())[0].body),
-        ROWS_SCHEMA
-    );
+    assert_eq!(schema_text(&encode(Encoding::default(), &varied_rows())[0].body), ROWS_SCHEMA);
 }
 
 #[test]
@@ -69,89 +66,47 @@ fn a_kafka_timestamp_is_kept_in_microseconds_and_null_when_missing_or_beyond_the
     let rows = [Some(1), None, Some(i64::MAX)].map(Some);
     let mut writer = writer();
     for (offset, timestamp) in (0..).zip(rows.into_iter().flatten()) {
-        writer
-            .dead(
-                &Record {
-                    timestamp,
-                    ..record(offset)
-                },
-                "r",
-                "d",
-            )
-            .unwrap();
+        writer.dead(&Record { timestamp, ..record(offset) }, "r", "d").unwrap();
     }
     let files = writer.finish(&close()).unwrap();
-    let column: Vec<String> = lines(&files[0].body)
-        .iter()
-        .map(|line| line.split(" | ").nth(5).unwrap().to_owned())
-        .collect();
+    let column: Vec<String> =
+        lines(&files[0].body).iter().map(|line| line.split(" | ").nth(5).unwrap().to_owned()).collect();
     assert_eq!(column, ["1000UTC", "null", "null"]);
 }
 
 #[test]
 fn a_reader_can_recompute_the_digest_from_the_columns() {
-    for file in [
-        encode(Encoding::default(), &varied_rows()).remove(0),
-        dead_file(),
-    ] {
+    for file in [encode(Encoding::default(), &varied_rows()).remove(0), dead_file()] {
         assert_eq!(digest_of_columns(&file.body), file.plan.digest);
     }
 }
 
 #[test]
 fn the_digest_of_known_rows_never_changes() {
-    assert_eq!(
-        encode(Encoding::default(), &varied_rows())[0].plan.digest,
-        "c40805fcdcfbe6c314004f176be0786c"
-    );
+    assert_eq!(encode(Encoding::default(), &varied_rows())[0].plan.digest, "c40805fcdcfbe6c314004f176be0786c");
 }
 
 #[test]
 fn codec_and_row_groups_change_neither_keys_nor_digests() {
     let rows = many_rows();
     let expected = encode(Encoding::default(), &rows)[0].plan.clone();
-    for compression in [
-        Compression::Zstd,
-        Compression::Snappy,
-        Compression::Gzip,
-        Compression::None,
-    ] {
+    for compression in [Compression::Zstd, Compression::Snappy, Compression::Gzip, Compression::None] {
         for row_group_bytes in [1, 300_000, 64 << 20] {
-            let file = encode(
-                Encoding {
-                    compression,
-                    row_group_bytes,
-                },
-                &rows,
-            )
-            .remove(0);
+            let file = encode(Encoding { compression, row_group_bytes }, &rows).remove(0);
             assert_eq!(file.plan, expected, "{compression:?} {row_group_bytes}");
-            assert_eq!(
-                digest_of_columns(&file.body),
-                expected.digest,
-                "{compression:?} {row_group_bytes}"
-            );
+            assert_eq!(digest_of_columns(&file.body), expected.digest, "{compression:?} {row_group_bytes}");
         }
     }
 }
 
 #[test]
 fn row_groups_are_bounded_by_their_encoded_bytes() {
-    let encoding = Encoding {
-        compression: Compression::None,
-        row_group_bytes: 1 << 20,
-    };
+    let encoding = Encoding { compression: Compression::None, row_group_bytes: 1 << 20 };
     let file = encode(encoding, &many_rows()).remove(0);
-    let metadata = ParquetMetaDataReader::new()
-        .parse_and_finish(&file.body)
-        .unwrap();
+    let metadata = ParquetMetaDataReader::new().parse_and_finish(&file.body).unwrap();
     assert!(metadata.num_row_groups() >= 2);
     for group in metadata.row_groups() {
-        assert!(
-            group.compressed_size() < 2 << 20,
-            "{} bytes",
-            group.compressed_size()
-        );
+        assert!(group.compressed_size() < 2 << 20, "{} bytes", group.compressed_size());
     }
 }
 
@@ -163,24 +118,9 @@ const CHANGES: &[fn(&mut Event<'static>)] = &[
     |event| (event.id, event.source) = ("id-1/".into(), "shop".into()),
     |event| event.r#type = "t".into(),
     |event| event.subject = Some("".into()),
-    |event| {
-        event.time = Some(Time {
-            micros: 0,
-            raw: None,
-        })
-    },
-    |event| {
-        event.time = Some(Time {
-            micros: 1,
-            raw: None,
-        })
-    },
-    |event| {
-        event.time = Some(Time {
-            micros: 0,
-            raw: Some("x".into()),
-        })
-    },
+    |event| event.time = Some(Time { micros: 0, raw: None }),
+    |event| event.time = Some(Time { micros: 1, raw: None }),
+    |event| event.time = Some(Time { micros: 0, raw: Some("x".into()) }),
     |event| event.datacontenttype = Some("".into()),
     |event| event.dataschema = Some("".into()),
     |event| event.extensions = vec![("a".into(), "b".into())],
@@ -190,40 +130,19 @@ const CHANGES: &[fn(&mut Event<'static>)] = &[
 ];
 
 fn digest_of(record: Record<'_>, event: Event<'_>) -> String {
-    encode(Encoding::default(), &[(record, event)])[0]
-        .plan
-        .digest
-        .clone()
+    encode(Encoding::default(), &[(record, event)])[0].plan.digest.clone()
 }
 
 #[test]
 fn every_changed_value_changes_the_digest() {
-    let headers = [Header {
-        name: b"h",
-        value: None,
-    }];
-    let empty_headers = [Header {
-        name: b"h",
-        value: Some(b""),
-    }];
+    let headers = [Header { name: b"h", value: None }];
+    let empty_headers = [Header { name: b"h", value: Some(b"") }];
     let records = [
         record(2),
-        Record {
-            timestamp: None,
-            ..record(1)
-        },
-        Record {
-            key: Some(b""),
-            ..record(1)
-        },
-        Record {
-            headers: &headers,
-            ..record(1)
-        },
-        Record {
-            headers: &empty_headers,
-            ..record(1)
-        },
+        Record { timestamp: None, ..record(1) },
+        Record { key: Some(b""), ..record(1) },
+        Record { headers: &headers, ..record(1) },
+        Record { headers: &empty_headers, ..record(1) },
     ];
     let of_events = CHANGES.iter().map(|change| {
         let mut changed = event();
@@ -239,18 +158,15 @@ fn every_changed_value_changes_the_digest() {
 #[test]
 fn payloads_and_ids_are_plain_and_repeated_texts_are_in_dictionaries() {
     let file = encode(Encoding::default(), &many_rows()).remove(0);
-    let metadata = ParquetMetaDataReader::new()
-        .parse_and_finish(&file.body)
-        .unwrap();
+    let metadata = ParquetMetaDataReader::new().parse_and_finish(&file.body).unwrap();
     let dictionary: Vec<String> = metadata
         .row_group(0)
         .columns()
         .iter()
         .filter(|column| {
-            column.encodings().any(|encoding| {
-                encoding == PageEncoding::RLE_DICTIONARY
-                    || encoding == PageEncoding::PLAIN_DICTIONARY
-            })
+            column
+                .encodings()
+                .any(|encoding| encoding == PageEncoding::RLE_DICTIONARY || encoding == PageEncoding::PLAIN_DICTIONARY)
         })
         .map(|column| column.column_path().string())
         .collect();

@@ -12,10 +12,7 @@ fn an_empty_file_has_the_columns_and_says_that_it_is_incomplete() {
     assert_eq!(schema_text(&body), ROWS_SCHEMA);
     let footer = footer_of(&body);
     assert!(footer.incomplete);
-    assert_eq!(
-        (footer.rows, footer.parquet_rows, footer.first, footer.last),
-        (0, 0, 0, 4)
-    );
+    assert_eq!((footer.rows, footer.parquet_rows, footer.first, footer.last), (0, 0, 0, 4));
 }
 
 #[test]
@@ -53,10 +50,7 @@ fn a_tail_that_is_too_short_says_how_much_it_needs() {
     };
     let start = body.len() - needed as usize;
     assert!(read_footer(&body[start..], size).is_ok());
-    assert_eq!(
-        read_footer(&body[start + 1..], size),
-        Err(TailError::NeedMore(needed))
-    );
+    assert_eq!(read_footer(&body[start + 1..], size), Err(TailError::NeedMore(needed)));
 }
 
 #[test]
@@ -69,10 +63,7 @@ fn every_truncation_is_seen() {
     let body = dead_file().body;
     for size in 0..body.len() {
         let seen = read_footer(&body[..size], size as u64);
-        assert!(
-            matches!(seen, Err(TailError::Damaged(_))),
-            "cut at {size}: {seen:?}"
-        );
+        assert!(matches!(seen, Err(TailError::Damaged(_))), "cut at {size}: {seen:?}");
     }
 }
 
@@ -95,17 +86,12 @@ fn a_parquet_file_of_another_program_is_not_taken_for_ours() {
     let body = writer.into_inner().unwrap();
     assert_eq!(
         read_footer(&body, body.len() as u64),
-        Err(TailError::Damaged(
-            "its footer has no `eventsink.kind`".into()
-        ))
+        Err(TailError::Damaged("its footer has no `eventsink.kind`".into()))
     );
 }
 
 #[test]
 fn a_dead_letter_file_has_no_schema_version() {
     let footer = footer_of(&dead_file().body);
-    assert_eq!(
-        (footer.kind, footer.schema_version),
-        (FileKind::DeadLetters, None)
-    );
+    assert_eq!((footer.kind, footer.schema_version), (FileKind::DeadLetters, None));
 }

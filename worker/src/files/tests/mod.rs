@@ -56,19 +56,9 @@ fn schema_text(body: &Bytes) -> String {
 
 fn dead_file() -> EncodedFile {
     let mut writer = writer();
-    let headers = [Header {
-        name: b"h",
-        value: None,
-    }];
-    let bad = Record {
-        key: Some(b"k"),
-        value: Some(b"{"),
-        headers: &headers,
-        ..record(3)
-    };
-    writer
-        .dead(&bad, "MalformedJson", "ends inside an object")
-        .unwrap();
+    let headers = [Header { name: b"h", value: None }];
+    let bad = Record { key: Some(b"k"), value: Some(b"{"), headers: &headers, ..record(3) };
+    writer.dead(&bad, "MalformedJson", "ends inside an object").unwrap();
     writer.dead(&record(4), "EmptyBody", "").unwrap();
     writer.finish(&close()).unwrap().remove(0)
 }
@@ -76,34 +66,16 @@ fn dead_file() -> EncodedFile {
 fn many_rows() -> Vec<(Record<'static>, Event<'static>)> {
     (0..20_000)
         .map(|offset| {
-            let data = Data::Text(
-                format!("{{\"n\":{offset},\"text\":\"{:0100}\"}}", offset * 7919).into(),
-            );
-            (
-                record(offset),
-                Event {
-                    id: format!("id-{offset}").into(),
-                    data,
-                    ..event()
-                },
-            )
+            let data = Data::Text(format!("{{\"n\":{offset},\"text\":\"{:0100}\"}}", offset * 7919).into());
+            (record(offset), Event { id: format!("id-{offset}").into(), data, ..event() })
         })
         .collect()
 }
 
 fn plan_of_two_versions() -> (Vec<(Record<'static>, Event<'static>)>, Vec<PlannedFile>) {
-    let rows: Vec<_> = (0..6)
-        .map(|offset| {
-            (
-                record(offset),
-                event_of(if offset % 2 == 0 { "even" } else { "odd" }),
-            )
-        })
-        .collect();
-    let plan = encode(Encoding::default(), &rows)
-        .into_iter()
-        .map(|file| file.plan)
-        .collect();
+    let rows: Vec<_> =
+        (0..6).map(|offset| (record(offset), event_of(if offset % 2 == 0 { "even" } else { "odd" }))).collect();
+    let plan = encode(Encoding::default(), &rows).into_iter().map(|file| file.plan).collect();
     (rows, plan)
 }
 
