@@ -36,6 +36,9 @@ const NO_STATISTICS: &[&str] =
 const NO_CODEC: &[&str] = &["specversion", "kafka_topic", "kafka_partition", "kafka_offset"];
 /// Larger dictionaries fall back to plain values; bounds what an open file holds.
 const DICTIONARY_BYTES: usize = 256 << 10;
+/// Values of a column before they become a page: half of the default, as every column of every open file
+/// holds one; files do not grow by it.
+const PAGE_BYTES: usize = 512 << 10;
 /// More rows per group than this help no reader.
 pub(super) const ROW_GROUP_ROWS: usize = 1_000_000;
 
@@ -113,6 +116,7 @@ pub(super) fn properties(compression: Compression) -> WriterProperties {
         .set_compression(codec)
         .set_dictionary_enabled(false)
         .set_dictionary_page_size_limit(DICTIONARY_BYTES)
+        .set_data_page_size_limit(PAGE_BYTES)
         .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS));
     builder = each(builder, DICTIONARY, |b, c| b.set_column_dictionary_enabled(c, true));

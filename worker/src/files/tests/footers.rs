@@ -95,3 +95,14 @@ fn a_dead_letter_file_has_no_schema_version() {
     let footer = footer_of(&dead_file().body);
     assert_eq!((footer.kind, footer.schema_version), (FileKind::DeadLetters, None));
 }
+
+#[test]
+fn a_footer_that_claims_more_than_the_object_is_damage_and_never_asks_for_more() {
+    let mut tail = vec![0; 100];
+    tail.extend(u32::MAX.to_le_bytes());
+    tail.extend(b"PAR1");
+    assert!(matches!(
+        read_footer(&tail, 5000),
+        Err(TailError::Damaged(_))
+    ));
+}
