@@ -116,10 +116,10 @@ need_free_port() { # PORT WHAT
 }
 
 # Up for as long as somebody holds the other end of our input: a test process
-# that dies, even by kill -9, takes its servers with it.
+# that dies, even by kill -9, takes its servers and their folder with it.
 hold() {
   trap '' INT
-  trap down EXIT
+  trap 'down; rm -rf "$STATE"; rmdir "${STATE%/*}" 2>/dev/null || true' EXIT
   up
   cat >/dev/null
 }

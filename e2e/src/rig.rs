@@ -14,12 +14,12 @@ pub(crate) fn own_file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
 }
 
-/// A server that is up as long as this process lives: the script waits for the end of its input.
+/// A server that is up as long as this process lives: the script waits for the end of its input,
+/// and then removes all it made.
 #[derive(Debug)]
 pub(crate) struct Held {
     _input: ChildStdin,
     _script: Child,
-    _state: tempfile::TempDir,
 }
 
 /// What the script `rigs/{name}` says of a running server: from the variable that `rigs/with` sets,
@@ -40,10 +40,11 @@ pub(crate) fn own_server<T: DeserializeOwned>(
     let state = tempfile::Builder::new()
         .prefix("eventsink-rig-")
         .tempdir()
-        .expect("a temporary folder");
+        .expect("a temporary folder")
+        .keep();
     let mut script = Command::new(own_file("rigs").join(name))
         .arg("hold")
-        .env("EVENTSINK_STATE", state.path())
+        .env("EVENTSINK_STATE", &state)
         .envs(variables.iter().copied())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -62,7 +63,6 @@ pub(crate) fn own_server<T: DeserializeOwned>(
         Some(Held {
             _input: input,
             _script: script,
-            _state: state,
         }),
     )
 }
