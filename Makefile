@@ -16,7 +16,7 @@ MACHINE_PATHS := /[w]ork/|/[r]oot/|/[h]ome/
 .PHONY: help demo build test e2e check lint fmt vet advisories tools rigs $(RIGS)
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## land sample events in ./out without any server, then audit them
 	cargo build -p eventsink-worker
@@ -39,7 +39,7 @@ lint: vet $(DENY) e2e/rigs/python ## format, clippy, licences and sources of dep
 	cargo fmt --all --check
 	$(DENY) check licenses bans sources
 	"$$(e2e/rigs/python bin)/shellcheck" -x e2e/rigs/{kafka,s3,python,with,lib.sh} .ci/run
-	! git grep -nIE '$(MACHINE_PATHS)'
+	found=0; git grep -nIE '$(MACHINE_PATHS)' || found=$$?; ((found == 1))
 
 fmt: ## format the sources
 	cargo fmt --all

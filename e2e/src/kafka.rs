@@ -82,10 +82,7 @@ impl Kafka {
         static SHARED: OnceLock<Kafka> = OnceLock::new();
         SHARED.get_or_init(|| {
             let (addresses, held) = rig::server("kafka");
-            Self {
-                addresses,
-                _held: held,
-            }
+            Self { addresses, _held: held }
         })
     }
 
@@ -93,7 +90,8 @@ impl Kafka {
     #[must_use]
     pub fn settings(&self, access: Access) -> Value {
         let at = &self.addresses;
-        let sasl = |mechanism: Mechanism| json!({"mechanism": mechanism.name(), "username": at.user, "password": at.password});
+        let sasl =
+            |mechanism: Mechanism| json!({"mechanism": mechanism.name(), "username": at.user, "password": at.password});
         match access {
             Access::Plaintext => {
                 json!({"bootstrap_servers": at.plaintext, "security_protocol": "PLAINTEXT"})
@@ -129,24 +127,17 @@ impl Kafka {
     #[must_use]
     pub fn create_topic(&self, stem: &str, partitions: i32) -> String {
         let name = rig::unique(stem);
-        let topic =
-            NewTopic::new(&name, partitions, TopicReplication::Fixed(1)).set("retention.ms", "-1");
+        let topic = NewTopic::new(&name, partitions, TopicReplication::Fixed(1)).set("retention.ms", "-1");
         let results = wait(self.admin().create_topics([&topic], &AdminOptions::new()));
         let outcome = results.map(|results| results.into_iter().collect::<Result<Vec<_>, _>>());
-        assert!(
-            matches!(outcome, Ok(Ok(_))),
-            "cannot create topic {name}: {outcome:?}"
-        );
+        assert!(matches!(outcome, Ok(Ok(_))), "cannot create topic {name}: {outcome:?}");
         name
     }
 
     /// Deletes a topic.
     pub fn delete_topic(&self, name: &str) {
         let results = wait(self.admin().delete_topics(&[name], &AdminOptions::new()));
-        assert!(
-            matches!(results.as_deref(), Ok([Ok(_)])),
-            "cannot delete topic {name}: {results:?}"
-        );
+        assert!(matches!(results.as_deref(), Ok([Ok(_)])), "cannot delete topic {name}: {results:?}");
     }
 
     /// For each partition of the topic the group's committed offset (0 without one) and the end of the log.
@@ -154,19 +145,11 @@ impl Kafka {
     /// # Errors
     /// The broker's words when it does not answer.
     pub fn progress(&self, group: &str, topic: &str) -> Result<Vec<(i64, i64)>, String> {
-        let consumer: BaseConsumer = self
-            .client()
-            .set("group.id", group)
-            .create()
-            .map_err(|error| format!("cannot make a client: {error}"))?;
+        let consumer: BaseConsumer =
+            self.client().set("group.id", group).create().map_err(|error| format!("cannot make a client: {error}"))?;
         let words = |error: rdkafka::error::KafkaError| error.to_string();
-        let metadata = consumer
-            .fetch_metadata(Some(topic), TIMEOUT)
-            .map_err(words)?;
-        let partitions = metadata
-            .topics()
-            .first()
-            .map_or(0, |topic| topic.partitions().len());
+        let metadata = consumer.fetch_metadata(Some(topic), TIMEOUT).map_err(words)?;
+        let partitions = metadata.topics().first().map_or(0, |topic| topic.partitions().len());
         let mut list = TopicPartitionList::new();
         for partition in 0..i32::try_from(partitions).unwrap_or(0) {
             list.add_partition(topic, partition);
@@ -174,14 +157,8 @@ impl Kafka {
         let committed = consumer.committed_offsets(list, TIMEOUT).map_err(words)?;
         let mut progress = Vec::with_capacity(partitions);
         for element in committed.elements() {
-            let offset = if let Offset::Offset(offset) = element.offset() {
-                offset
-            } else {
-                0
-            };
-            let (_, end) = consumer
-                .fetch_watermarks(topic, element.partition(), TIMEOUT)
-                .map_err(words)?;
+            let offset = if let Offset::Offset(offset) = element.offset() { offset } else { 0 };
+            let (_, end) = consumer.fetch_watermarks(topic, element.partition(), TIMEOUT).map_err(words)?;
             progress.push((offset, end));
         }
         Ok(progress)
@@ -193,28 +170,16 @@ impl Kafka {
     /// The partitions that are behind, with committed offset and end.
     pub fn drained(&self, group: &str, topic: &str) -> Result<(), String> {
         let progress = self.progress(group, topic)?;
-        let behind: Vec<_> = progress
-            .iter()
-            .enumerate()
-            .filter(|(_, (committed, end))| committed < end)
-            .collect();
-        if behind.is_empty() {
-            Ok(())
-        } else {
-            Err(format!("partitions behind, (committed, end): {behind:?}"))
-        }
+        let behind: Vec<_> = progress.iter().enumerate().filter(|(_, (committed, end))| committed < end).collect();
+        if behind.is_empty() { Ok(()) } else { Err(format!("partitions behind, (committed, end): {behind:?}")) }
     }
 
     fn admin(&self) -> AdminClient<DefaultClientContext> {
-        self.client()
-            .create()
-            .unwrap_or_else(|error| panic!("cannot make an admin client: {error}"))
+        self.client().create().unwrap_or_else(|error| panic!("cannot make an admin client: {error}"))
     }
 }
 
 fn wait<T>(future: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .expect("a runtime without I/O");
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime without I/O");
     runtime.block_on(future)
 }

@@ -41,14 +41,7 @@ impl Mix {
     /// Records over so many partitions: 1 % invalid, one day, as fast as possible.
     #[must_use]
     pub fn of(records: u64, partitions: u32) -> Self {
-        Self {
-            seed: 1,
-            records,
-            partitions,
-            invalid_per_thousand: 10,
-            days: 1,
-            pace: None,
-        }
+        Self { seed: 1, records, partitions, invalid_per_thousand: 10, days: 1, pace: None }
     }
 }
 
@@ -104,27 +97,14 @@ pub fn sample(mix: &Mix, index: u64) -> Sample {
     let (headers, value, fate) = if dice.below(1000) < mix.invalid_per_thousand {
         let kind = usize::try_from(dice.below(9)).unwrap_or(0);
         let (headers, value) = event.broken(kind);
-        (
-            headers,
-            value,
-            Fate::DeadLetter {
-                reason: REASONS[kind],
-            },
-        )
+        (headers, value, Fate::DeadLetter { reason: REASONS[kind] })
     } else if event.binary {
         event.in_binary_mode()
     } else {
         event.in_structured_mode()
     };
     let timestamp = START + i64::try_from(index).unwrap_or(0);
-    Sample {
-        partition,
-        timestamp,
-        key: format!("key-{}", index % 1000),
-        headers,
-        value,
-        fate,
-    }
+    Sample { partition, timestamp, key: format!("key-{}", index % 1000), headers, value, fate }
 }
 
 struct Event {
@@ -165,10 +145,7 @@ impl Event {
             1 => (Some("application/json"), None),
             2 => (Some("application/json"), Some(Vec::new())),
             3 => (Some("text/plain"), Some("Grüße, \"quoted\"\n".into())),
-            _ => (
-                Some("application/json"),
-                Some(self.payload.clone().into_bytes()),
-            ),
+            _ => (Some("application/json"), Some(self.payload.clone().into_bytes())),
         };
         let headers = self.headers("", content_type);
         (headers, data.clone(), Fate::Row { id: self.id, data })
@@ -177,30 +154,17 @@ impl Event {
     fn in_structured_mode(self) -> (Vec<Header>, Option<Vec<u8>>, Fate) {
         let bytes = [0xff, 0x00, 0xfe, 0x80];
         let (members, data) = match self.shape {
-            0 => (
-                format!(r#","data_base64":"{}""#, STANDARD.encode(bytes)),
-                Some(bytes.to_vec()),
-            ),
+            0 => (format!(r#","data_base64":"{}""#, STANDARD.encode(bytes)), Some(bytes.to_vec())),
             1 => (String::new(), None),
-            2 => (
-                r#","datacontenttype":"text/plain","data":"Gr\u00fc\u00dfe\n""#.into(),
-                Some("Grüße\n".into()),
-            ),
+            2 => (r#","datacontenttype":"text/plain","data":"Gr\u00fc\u00dfe\n""#.into(), Some("Grüße\n".into())),
             3 => (r#","data":null"#.into(), Some(b"null".to_vec())),
             _ => (
-                format!(
-                    r#","datacontenttype":"application/json","data":{}"#,
-                    self.payload
-                ),
+                format!(r#","datacontenttype":"application/json","data":{}"#, self.payload),
                 Some(self.payload.clone().into_bytes()),
             ),
         };
         let body = self.body("1.0", SOURCE, &members);
-        (
-            structured("application/cloudevents+json; charset=UTF-8"),
-            Some(body),
-            Fate::Row { id: self.id, data },
-        )
+        (structured("application/cloudevents+json; charset=UTF-8"), Some(body), Fate::Row { id: self.id, data })
     }
 
     fn body(&self, specversion: &str, source: &str, members: &str) -> Vec<u8> {
@@ -229,14 +193,8 @@ impl Event {
                 (json(), Some(body))
             }
             "EmptyBody" => (json(), None),
-            "InvalidBase64" => (
-                json(),
-                Some(self.body("1.0", SOURCE, r#","data_base64":"Zm9=""#)),
-            ),
-            _ => (
-                structured("application/cloudevents+avro"),
-                Some(vec![0x00, 0x02, 0x04]),
-            ),
+            "InvalidBase64" => (json(), Some(self.body("1.0", SOURCE, r#","data_base64":"Zm9=""#))),
+            _ => (structured("application/cloudevents+avro"), Some(vec![0x00, 0x02, 0x04])),
         }
     }
 }
@@ -250,24 +208,17 @@ fn time(index: u64, days: u32) -> String {
     let of_day = START.rem_euclid(DAY) + i64::try_from(index).unwrap_or(0) % (DAY / 2);
     let (seconds, millis) = (of_day / 1000, of_day % 1000);
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    format!(
-        "2025-01-{:02}T{hours:02}:{minutes:02}:{seconds:02}.{millis:03}Z",
-        21 - day % 20
-    )
+    format!("2025-01-{:02}T{hours:02}:{minutes:02}:{seconds:02}.{millis:03}Z", 21 - day % 20)
 }
 
 /// About 400 bytes of JSON whose exact spelling no parser gives back: spacing, `1e400`, a repeated key.
 fn payload(dice: &mut Dice, index: u64) -> String {
-    let mut text = format!(
-        r#"{{"order": {index}, "big":1e400, "twice":1,"twice":2, "note":"Gr\u00fc\u00dfe", "lines":["#
-    );
+    let mut text =
+        format!(r#"{{"order": {index}, "big":1e400, "twice":1,"twice":2, "note":"Gr\u00fc\u00dfe", "lines":["#);
     for line in 0..6 {
         let (sku, count) = (dice.below(u64::MAX), dice.below(100));
         let comma = if line == 0 { "" } else { ", " };
-        text.push_str(&format!(
-            r#"{comma}{{"sku":"{sku:016x}","count":{count},"price":{}.50}}"#,
-            count * 3
-        ));
+        text.push_str(&format!(r#"{comma}{{"sku":"{sku:016x}","count":{count},"price":{}.50}}"#, count * 3));
     }
     text.push_str("]}");
     text
@@ -311,13 +262,8 @@ mod tests {
 
     #[test]
     fn both_modes_are_common() {
-        let mix = Mix {
-            invalid_per_thousand: 0,
-            ..Mix::of(1000, 1)
-        };
-        let binary = (0..mix.records)
-            .filter(|index| sample(&mix, *index).headers.len() > 1)
-            .count();
+        let mix = Mix { invalid_per_thousand: 0, ..Mix::of(1000, 1) };
+        let binary = (0..mix.records).filter(|index| sample(&mix, *index).headers.len() > 1).count();
         assert!((400..600).contains(&binary), "{binary}");
     }
 }

@@ -46,25 +46,16 @@ pub fn produce(kafka: &Kafka, topic: &str, mix: &Mix, list: &Path) -> Produced {
             thread::sleep(due.saturating_sub(start.elapsed()));
         }
     }
-    producer
-        .flush(Duration::from_secs(60))
-        .unwrap_or_else(|error| panic!("the broker took not everything: {error}"));
+    producer.flush(Duration::from_secs(60)).unwrap_or_else(|error| panic!("the broker took not everything: {error}"));
     let lines = lines.lock().expect("no callback panicked");
-    assert_eq!(
-        lines.len() as u64,
-        mix.records,
-        "every record was confirmed"
-    );
+    assert_eq!(lines.len() as u64, mix.records, "every record was confirmed");
     write(list, &lines).unwrap_or_else(|error| panic!("cannot write {}: {error}", list.display()))
 }
 
 fn send(producer: &ThreadedProducer<Confirmations>, topic: &str, sample: Sample) {
     let mut headers = OwnedHeaders::new_with_capacity(sample.headers.len());
     for (key, value) in &sample.headers {
-        headers = headers.insert(Header {
-            key,
-            value: value.as_deref(),
-        });
+        headers = headers.insert(Header { key, value: value.as_deref() });
     }
     let fate = Box::new(Expected::of(&sample));
     let mut record = BaseRecord::with_opaque_to(topic, fate)
@@ -91,13 +82,10 @@ pub fn checksum(bytes: Option<&[u8]>) -> String {
     let Some(bytes) = bytes else {
         return "-".to_owned();
     };
-    Sha256::digest(bytes)
-        .iter()
-        .take(16)
-        .fold(String::with_capacity(32), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+    Sha256::digest(bytes).iter().take(16).fold(String::with_capacity(32), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// The part of a list line that is known before the record is sent.
@@ -110,16 +98,8 @@ struct Expected {
 impl Expected {
     fn of(sample: &Sample) -> Self {
         match &sample.fate {
-            Fate::Row { id, data } => Self {
-                reason: "",
-                id: id.clone(),
-                data: checksum(data.as_deref()),
-            },
-            Fate::DeadLetter { reason } => Self {
-                reason,
-                id: String::new(),
-                data: checksum(sample.value.as_deref()),
-            },
+            Fate::Row { id, data } => Self { reason: "", id: id.clone(), data: checksum(data.as_deref()) },
+            Fate::DeadLetter { reason } => Self { reason, id: String::new(), data: checksum(sample.value.as_deref()) },
         }
     }
 }
@@ -142,11 +122,7 @@ impl ProducerContext for Confirmations {
         if let Ok(message) = result
             && let Ok(mut lines) = self.0.lock()
         {
-            lines.push(Line {
-                partition: message.partition(),
-                offset: message.offset(),
-                expected: *expected,
-            });
+            lines.push(Line { partition: message.partition(), offset: message.offset(), expected: *expected });
         }
     }
 }
@@ -155,12 +131,7 @@ fn write(path: &Path, lines: &[Line]) -> io::Result<Produced> {
     let mut file = BufWriter::new(File::create(path)?);
     let mut produced = Produced { rows: 0, dead: 0 };
     writeln!(file, "partition,offset,reason,id,data")?;
-    for Line {
-        partition,
-        offset,
-        expected: Expected { reason, id, data },
-    } in lines
-    {
+    for Line { partition, offset, expected: Expected { reason, id, data } } in lines {
         writeln!(file, "{partition},{offset},{reason},{id},{data}")?;
         if reason.is_empty() {
             produced.rows += 1;

@@ -33,15 +33,8 @@ pub(crate) fn server<T: DeserializeOwned>(name: &str) -> (T, Option<Held>) {
 }
 
 /// A server of our own, with variables for its script.
-pub(crate) fn own_server<T: DeserializeOwned>(
-    name: &str,
-    variables: &[(&str, &str)],
-) -> (T, Option<Held>) {
-    let state = tempfile::Builder::new()
-        .prefix("eventsink-rig-")
-        .tempdir()
-        .expect("a temporary folder")
-        .keep();
+pub(crate) fn own_server<T: DeserializeOwned>(name: &str, variables: &[(&str, &str)]) -> (T, Option<Held>) {
+    let state = tempfile::Builder::new().prefix("eventsink-rig-").tempdir().expect("a temporary folder").keep();
     let mut script = Command::new(own_file("rigs").join(name))
         .arg("hold")
         .env("EVENTSINK_STATE", &state)
@@ -54,23 +47,14 @@ pub(crate) fn own_server<T: DeserializeOwned>(
     let input = script.stdin.take().expect("its input is a pipe");
     let output = script.stdout.take().expect("its output is a pipe");
     let mut line = String::new();
-    BufReader::new(output)
-        .read_line(&mut line)
-        .expect("its output is text");
+    BufReader::new(output).read_line(&mut line).expect("its output is text");
     let status = parse(name, &line);
-    (
-        status,
-        Some(Held {
-            _input: input,
-            _script: script,
-        }),
-    )
+    (status, Some(Held { _input: input, _script: script }))
 }
 
 fn parse<T: DeserializeOwned>(name: &str, text: &str) -> T {
-    serde_json::from_str(text).unwrap_or_else(|error| {
-        panic!("rigs/{name} is not up: {error} in {text:?}; see its words above")
-    })
+    serde_json::from_str(text)
+        .unwrap_or_else(|error| panic!("rigs/{name} is not up: {error} in {text:?}; see its words above"))
 }
 
 /// The folder of one test: settings, logs, lists, data. Kept when the test fails.
@@ -84,15 +68,9 @@ impl Workspace {
     /// A new, empty folder.
     #[must_use]
     pub fn new() -> Self {
-        let folder = tempfile::Builder::new()
-            .prefix("eventsink-e2e-")
-            .tempdir()
-            .expect("a temporary folder");
+        let folder = tempfile::Builder::new().prefix("eventsink-e2e-").tempdir().expect("a temporary folder");
         let path = folder.path().to_owned();
-        Self {
-            folder: Some(folder),
-            path,
-        }
+        Self { folder: Some(folder), path }
     }
 
     /// Path of a file in it.
@@ -113,10 +91,7 @@ impl Drop for Workspace {
         if thread::panicking()
             && let Some(folder) = self.folder.take()
         {
-            eprintln!(
-                "settings, logs and lists of this test: {}",
-                folder.keep().display()
-            );
+            eprintln!("settings, logs and lists of this test: {}", folder.keep().display());
         }
     }
 }
@@ -140,9 +115,5 @@ pub fn patiently<T>(limit: Duration, what: &str, mut ask: impl FnMut() -> Result
 pub(crate) fn unique(stem: &str) -> String {
     use std::sync::atomic::{AtomicU32, Ordering};
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    format!(
-        "{stem}-{}-{}",
-        std::process::id(),
-        NEXT.fetch_add(1, Ordering::Relaxed)
-    )
+    format!("{stem}-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }

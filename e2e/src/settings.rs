@@ -30,11 +30,7 @@ impl Target<'_> {
             Self::Folder(path) => {
                 json!({"backend": "file", "format": "parquet", "file": {"base_path": path}})
             }
-            Self::Bucket {
-                server,
-                bucket,
-                prefix,
-            } => json!({
+            Self::Bucket { server, bucket, prefix } => json!({
                 "backend": "s3",
                 "format": "parquet",
                 "s3": {
@@ -54,11 +50,7 @@ impl Target<'_> {
     pub(crate) fn arguments(&self) -> Vec<String> {
         match self {
             Self::Folder(path) => vec!["--folder".into(), path.display().to_string()],
-            Self::Bucket {
-                server,
-                bucket,
-                prefix,
-            } => [
+            Self::Bucket { server, bucket, prefix } => [
                 ("--bucket", *bucket),
                 ("--prefix", *prefix),
                 ("--endpoint", &server.at.endpoint),

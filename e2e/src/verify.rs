@@ -35,15 +35,9 @@ pub struct Problem {
 pub fn verify(list: &Path, topic: &str, target: &Target<'_>) -> Report {
     let output = read("read/verify.py", list, topic, target);
     let report: Report = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
-        panic!(
-            "the verifier did not finish: {error}\n{}",
-            String::from_utf8_lossy(&output.stderr)
-        )
+        panic!("the verifier did not finish: {error}\n{}", String::from_utf8_lossy(&output.stderr))
     });
-    assert!(
-        output.status.success() && report.problems.is_empty(),
-        "the files are not what was produced: {report:#?}"
-    );
+    assert!(output.status.success() && report.problems.is_empty(), "the files are not what was produced: {report:#?}");
     report
 }
 
@@ -52,12 +46,7 @@ pub fn verify(list: &Path, topic: &str, target: &Target<'_>) -> Report {
 pub fn count_with_duckdb(folder: &Path, topic: &str) -> (u64, u64) {
     let output = run(&["read/duck.py", &folder.display().to_string(), topic]);
     let counts: Option<(u64, u64)> = serde_json::from_slice(&output.stdout).ok();
-    counts.unwrap_or_else(|| {
-        panic!(
-            "DuckDB cannot read the files: {}",
-            String::from_utf8_lossy(&output.stderr)
-        )
-    })
+    counts.unwrap_or_else(|| panic!("DuckDB cannot read the files: {}", String::from_utf8_lossy(&output.stderr)))
 }
 
 fn read(script: &str, list: &Path, topic: &str, target: &Target<'_>) -> Output {

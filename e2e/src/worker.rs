@@ -30,20 +30,12 @@ impl Finished {
 /// The one line of `text` that contains every word, in any case; panics when there is none or more than one.
 pub fn one_line_with<'a>(text: &'a str, words: &[&str]) -> &'a str {
     let found = lines_with(text, words);
-    assert!(
-        found.len() == 1,
-        "one line should say {words:?}, {} do in:\n{text}",
-        found.len()
-    );
+    assert!(found.len() == 1, "one line should say {words:?}, {} do in:\n{text}", found.len());
     found[0]
 }
 
 fn lines_with<'a>(text: &'a str, words: &[&str]) -> Vec<&'a str> {
-    let says = |line: &&str| {
-        words
-            .iter()
-            .all(|word| line.to_lowercase().contains(&word.to_lowercase()))
-    };
+    let says = |line: &&str| words.iter().all(|word| line.to_lowercase().contains(&word.to_lowercase()));
     text.lines().filter(says).collect()
 }
 
@@ -54,16 +46,8 @@ pub fn binary() -> PathBuf {
         return path.into();
     }
     let own = std::env::current_exe().expect("this test has a path");
-    let path = own
-        .ancestors()
-        .nth(2)
-        .unwrap_or(Path::new("."))
-        .join("eventsink-worker");
-    assert!(
-        path.exists(),
-        "no worker at {}; run: cargo build --workspace",
-        path.display()
-    );
+    let path = own.ancestors().nth(2).unwrap_or(Path::new(".")).join("eventsink-worker");
+    assert!(path.exists(), "no worker at {}; run: cargo build --workspace", path.display());
     path
 }
 
@@ -78,10 +62,7 @@ pub fn run(verb: &str, config: &Path) -> Finished {
         .output()
         .unwrap_or_else(|error| panic!("cannot run the worker: {error}"));
     let text = [output.stdout, output.stderr].concat();
-    Finished {
-        code: output.status.code(),
-        text: String::from_utf8_lossy(&text).into_owned(),
-    }
+    Finished { code: output.status.code(), text: String::from_utf8_lossy(&text).into_owned() }
 }
 
 /// Panics with the audit's own words unless it finds everything in order.
@@ -116,24 +97,14 @@ impl Worker {
             command.args(["--user", "--map-root-user"]);
         }
         command.args(["--mount", "sh", "-c"]);
-        command
-            .arg(r#"mount -t tmpfs -o "size=$1" none "$2" && exec "$3" start --config "$4""#)
-            .arg("sh");
-        command
-            .arg(size.to_string())
-            .arg(folder)
-            .arg(binary())
-            .arg(config);
+        command.arg(r#"mount -t tmpfs -o "size=$1" none "$2" && exec "$3" start --config "$4""#).arg("sh");
+        command.arg(size.to_string()).arg(folder).arg(binary()).arg(config);
         Self::spawn(command, log)
     }
 
     fn spawn(mut command: Command, log: PathBuf) -> Self {
         let address = free_address();
-        let file = File::options()
-            .create(true)
-            .append(true)
-            .open(&log)
-            .expect("a log file");
+        let file = File::options().create(true).append(true).open(&log).expect("a log file");
         let child = command
             .env("EVENTSINK__OBSERVABILITY__LISTEN", address.to_string())
             .stdin(Stdio::null())
@@ -141,11 +112,7 @@ impl Worker {
             .stderr(file)
             .spawn()
             .unwrap_or_else(|error| panic!("cannot start the worker: {error}"));
-        Self {
-            child,
-            address,
-            log,
-        }
+        Self { child, address, log }
     }
 
     /// Body of `GET /status`.
@@ -167,35 +134,21 @@ impl Worker {
     pub fn wait_until_ready(&mut self) {
         patiently(Duration::from_secs(60), "the worker is ready", || {
             self.assert_alive();
-            if self.code_of("/ready") == Some(200) {
-                Ok(())
-            } else {
-                Err(self.tail())
-            }
+            if self.code_of("/ready") == Some(200) { Ok(()) } else { Err(self.tail()) }
         });
     }
 
     /// Waits until a line of the log contains every word, in any case.
     pub fn wait_until_log_says(&mut self, words: &[&str]) {
-        patiently(
-            Duration::from_secs(60),
-            &format!("the log says {words:?}"),
-            || {
-                if lines_with(&self.log(), words).is_empty() {
-                    Err(self.tail())
-                } else {
-                    Ok(())
-                }
-            },
-        );
+        patiently(Duration::from_secs(60), &format!("the log says {words:?}"), || {
+            if lines_with(&self.log(), words).is_empty() { Err(self.tail()) } else { Ok(()) }
+        });
     }
 
     /// The whole log so far.
     #[must_use]
     pub fn log(&self) -> String {
-        std::fs::read(&self.log)
-            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-            .unwrap_or_default()
+        std::fs::read(&self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
     }
 
     /// Path by which others see a file in the worker's own mounts.
@@ -222,21 +175,16 @@ impl Worker {
     pub fn terminate(&mut self) -> ExitStatus {
         let pid = self.child.id().to_string();
         let sent = Command::new("kill").args(["-TERM", &pid]).status();
-        assert!(
-            sent.is_ok_and(|status| status.success()),
-            "cannot send SIGTERM to the worker"
-        );
+        assert!(sent.is_ok_and(|status| status.success()), "cannot send SIGTERM to the worker");
         self.wait()
     }
 
     /// Waits until it ends by itself, at most a minute.
     pub fn wait(&mut self) -> ExitStatus {
-        patiently(Duration::from_secs(60), "the worker ends", || {
-            match self.child.try_wait() {
-                Ok(Some(status)) => Ok(status),
-                Ok(None) => Err(self.tail()),
-                Err(error) => Err(error.to_string()),
-            }
+        patiently(Duration::from_secs(60), "the worker ends", || match self.child.try_wait() {
+            Ok(Some(status)) => Ok(status),
+            Ok(None) => Err(self.tail()),
+            Err(error) => Err(error.to_string()),
         })
     }
 

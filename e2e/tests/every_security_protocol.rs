@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use eventsink_e2e::{
-    Access, Kafka, Mechanism, Mix, Target, Worker, Workspace, patiently, produce, settings, sink,
-    verify,
+    Access, Kafka, Mechanism, Mix, Target, Worker, Workspace, patiently, produce, settings, sink, verify,
 };
 
 #[test]
@@ -58,13 +57,9 @@ fn lands_over(access: Access) {
     settings["rotation"]["max_idle"] = "200ms".into();
     let config = settings::write(space.join("sink.yaml"), &settings);
     let mut worker = Worker::start(&config, space.join("worker.log"), &[]);
-    patiently(
-        Duration::from_secs(60),
-        "the group has committed everything",
-        || {
-            worker.assert_alive();
-            kafka.drained(&topic, &topic)
-        },
-    );
+    patiently(Duration::from_secs(60), "the group has committed everything", || {
+        worker.assert_alive();
+        kafka.drained(&topic, &topic)
+    });
     verify(&list, &topic, &target);
 }

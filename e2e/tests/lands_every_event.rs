@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use eventsink_e2e::{
-    Access, Kafka, Mechanism, Mix, S3, Target, Worker, Workspace, count_with_duckdb, patiently,
-    produce, settings, sink, verify, worker,
+    Access, Kafka, Mechanism, Mix, S3, Target, Worker, Workspace, count_with_duckdb, patiently, produce, settings,
+    sink, verify, worker,
 };
 
 const PARTITIONS: i32 = 12;
@@ -23,15 +23,7 @@ fn two_workers_land_200_000_events_on_disk_exactly_once() {
 fn two_workers_land_200_000_events_on_s3_exactly_once() {
     let server = S3::shared();
     let bucket = server.make_bucket("lands");
-    lands(
-        &Workspace::new(),
-        &Target::Bucket {
-            server,
-            bucket: &bucket,
-            prefix: "events",
-        },
-        "s3",
-    );
+    lands(&Workspace::new(), &Target::Bucket { server, bucket: &bucket, prefix: "events" }, "s3");
 }
 
 /// Produces while two workers of one group run over TLS and SCRAM, then checks list, files and ledger.
@@ -44,30 +36,17 @@ fn lands(space: &Workspace, target: &Target<'_>, stem: &str) -> String {
     let config = settings::write(space.join("sink.yaml"), &settings);
     let list = space.join("list.csv");
 
-    let mut workers: Vec<_> = (0..2)
-        .map(|number| Worker::start(&config, space.join(&format!("worker-{number}.log")), &[]))
-        .collect();
+    let mut workers: Vec<_> =
+        (0..2).map(|number| Worker::start(&config, space.join(&format!("worker-{number}.log")), &[])).collect();
     workers.iter_mut().for_each(Worker::wait_until_ready);
-    let mix = Mix {
-        days: 2,
-        ..Mix::of(200_000, PARTITIONS.unsigned_abs())
-    };
+    let mix = Mix { days: 2, ..Mix::of(200_000, PARTITIONS.unsigned_abs()) };
     let produced = produce(kafka, &topic, &mix, &list);
-    patiently(
-        Duration::from_secs(180),
-        "the group has committed everything",
-        || {
-            workers.iter_mut().for_each(Worker::assert_alive);
-            kafka.drained(&topic, &topic)
-        },
-    );
+    patiently(Duration::from_secs(180), "the group has committed everything", || {
+        workers.iter_mut().for_each(Worker::assert_alive);
+        kafka.drained(&topic, &topic)
+    });
     for worker in &mut workers {
-        assert_eq!(
-            worker.terminate().code(),
-            Some(0),
-            "SIGTERM is an orderly end:\n{}",
-            worker.log()
-        );
+        assert_eq!(worker.terminate().code(), Some(0), "SIGTERM is an orderly end:\n{}", worker.log());
     }
 
     let report = verify(&list, &topic, target);

@@ -19,17 +19,12 @@ fn the_producers_list_names_every_record_of_the_log() {
     let consumer: BaseConsumer = kafka.client().set("group.id", "nobody").create().unwrap();
     let mut partitions = TopicPartitionList::new();
     for partition in 0..3 {
-        partitions
-            .add_partition_offset(&topic, partition, Offset::Beginning)
-            .unwrap();
+        partitions.add_partition_offset(&topic, partition, Offset::Beginning).unwrap();
     }
     consumer.assign(&partitions).unwrap();
     let mut log = BTreeSet::new();
     while log.len() < 20_000 {
-        let message = consumer
-            .poll(Duration::from_secs(30))
-            .expect("a record")
-            .unwrap();
+        let message = consumer.poll(Duration::from_secs(30)).expect("a record").unwrap();
         log.insert((message.partition(), message.offset()));
     }
     let text = std::fs::read_to_string(list).unwrap();
@@ -40,23 +35,14 @@ fn the_producers_list_names_every_record_of_the_log() {
 
 fn place(line: &str) -> (i32, i64) {
     let mut fields = line.split(',');
-    (
-        fields.next().unwrap().parse().unwrap(),
-        fields.next().unwrap().parse().unwrap(),
-    )
+    (fields.next().unwrap().parse().unwrap(), fields.next().unwrap().parse().unwrap())
 }
 
 #[test]
 fn every_listener_lets_its_users_in() {
     let kafka = Kafka::shared();
-    let mechanisms = [
-        Mechanism::Plain,
-        Mechanism::ScramSha256,
-        Mechanism::ScramSha512,
-    ];
-    let sasl = mechanisms
-        .iter()
-        .flat_map(|m| [Access::SaslPlaintext(*m), Access::SaslSsl(*m)]);
+    let mechanisms = [Mechanism::Plain, Mechanism::ScramSha256, Mechanism::ScramSha512];
+    let sasl = mechanisms.iter().flat_map(|m| [Access::SaslPlaintext(*m), Access::SaslSsl(*m)]);
     for access in [Access::Plaintext, Access::Ssl].into_iter().chain(sasl) {
         let client: BaseConsumer = client(kafka, access).create().unwrap();
         let answer = client.fetch_metadata(None, Duration::from_secs(20));

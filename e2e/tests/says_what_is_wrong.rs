@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use eventsink_e2e::{
-    Access, Kafka, Mechanism, Mix, S3, Target, Worker, Workspace, patiently, produce, settings,
-    sink, verify, worker,
+    Access, Kafka, Mechanism, Mix, S3, Target, Worker, Workspace, patiently, produce, settings, sink, verify, worker,
 };
 use serde_json::Value;
 
@@ -26,18 +25,8 @@ impl Case {
         let (kafka, space) = (Kafka::shared(), Workspace::new());
         let folder = space.join("lake");
         let topic = kafka.create_topic("wrong", 2);
-        let settings = sink(
-            &topic,
-            &topic,
-            kafka.settings(SCRAM),
-            &Target::Folder(&folder),
-        );
-        Self {
-            space,
-            folder,
-            topic,
-            settings,
-        }
+        let settings = sink(&topic, &topic, kafka.settings(SCRAM), &Target::Folder(&folder));
+        Self { space, folder, topic, settings }
     }
 
     fn config(&self) -> PathBuf {
@@ -62,11 +51,7 @@ impl Case {
         worker.assert_alive();
         worker::one_line_with(&worker.log(), words);
         assert_eq!(worker.code_of("/ready"), Some(503));
-        assert_eq!(
-            worker.code_of("/health"),
-            Some(200),
-            "no restart heals this"
-        );
+        assert_eq!(worker.code_of("/health"), Some(200), "no restart heals this");
     }
 }
 
@@ -88,12 +73,7 @@ fn a_secret_is_in_no_message() {
 #[test]
 fn an_unknown_ca_is_named_and_retried() {
     let mut case = Case::new();
-    case.settings["kafka"]["tls"]["ca_file"] = Kafka::shared()
-        .addresses
-        .unknown_ca
-        .display()
-        .to_string()
-        .into();
+    case.settings["kafka"]["tls"]["ca_file"] = Kafka::shared().addresses.unknown_ca.display().to_string().into();
     case.says(&["certificate", "ca_file"]);
 }
 
@@ -107,11 +87,7 @@ fn a_missing_topic_is_named_and_retried() {
 #[test]
 fn a_missing_bucket_is_named_and_retried() {
     let mut case = Case::new();
-    let target = Target::Bucket {
-        server: S3::shared(),
-        bucket: "no-such-bucket",
-        prefix: "",
-    };
+    let target = Target::Bucket { server: S3::shared(), bucket: "no-such-bucket", prefix: "" };
     case.settings["storage"] = target.settings();
     case.says(&["no-such-bucket", "bucket"]);
 }
@@ -121,12 +97,7 @@ fn an_unwritable_bucket_is_named_and_retried() {
     let server = S3::read_only();
     let bucket = server.make_bucket("readonly");
     let mut case = Case::new();
-    case.settings["storage"] = Target::Bucket {
-        server: &server,
-        bucket: &bucket,
-        prefix: "",
-    }
-    .settings();
+    case.settings["storage"] = Target::Bucket { server: &server, bucket: &bucket, prefix: "" }.settings();
     case.says(&[&bucket, "denied"]);
 }
 
@@ -164,8 +135,7 @@ fn a_full_disk_is_named_and_everything_lands_when_there_is_room() {
     std::fs::create_dir(&case.folder).unwrap();
     let config = case.config();
     let size = 16 << 20;
-    let mut worker =
-        Worker::start_on_small_disk(&config, case.space.join("worker.log"), &case.folder, size);
+    let mut worker = Worker::start_on_small_disk(&config, case.space.join("worker.log"), &case.folder, size);
     worker.wait_until_ready();
     let inside = worker.sees(&case.folder);
     let ballast = inside.join("ballast");
@@ -176,13 +146,9 @@ fn a_full_disk_is_named_and_everything_lands_when_there_is_room() {
     worker.assert_alive();
 
     std::fs::remove_file(&ballast).unwrap();
-    patiently(
-        Duration::from_secs(60),
-        "the group has committed everything",
-        || {
-            worker.assert_alive();
-            kafka.drained(&case.topic, &case.topic)
-        },
-    );
+    patiently(Duration::from_secs(60), "the group has committed everything", || {
+        worker.assert_alive();
+        kafka.drained(&case.topic, &case.topic)
+    });
     verify(&list, &case.topic, &Target::Folder(&inside));
 }

@@ -4,8 +4,7 @@ use std::thread;
 use std::time::Duration;
 
 use eventsink_e2e::{
-    Access, Kafka, Mechanism, Mix, S3, Target, Worker, Workspace, patiently, produce, settings,
-    sink, verify, worker,
+    Access, Kafka, Mechanism, Mix, S3, Target, Worker, Workspace, patiently, produce, settings, sink, verify, worker,
 };
 use serde_json::json;
 
@@ -20,11 +19,7 @@ fn thirty_kills_of_three_workers_lose_and_double_nothing() {
     let (kafka, space) = (Kafka::shared(), Workspace::new());
     let server = S3::shared();
     let bucket = server.make_bucket("kills");
-    let target = Target::Bucket {
-        server,
-        bucket: &bucket,
-        prefix: "events",
-    };
+    let target = Target::Bucket { server, bucket: &bucket, prefix: "events" };
     let topic = kafka.create_topic("kills", PARTITIONS);
     let access = Access::SaslSsl(Mechanism::ScramSha512);
     let mut settings = sink(&topic, &topic, kafka.settings(access), &target);
@@ -32,17 +27,13 @@ fn thirty_kills_of_three_workers_lose_and_double_nothing() {
     settings["rotation"] = json!({"max_age": "1s", "max_idle": "500ms"});
     let config = settings::write(space.join("sink.yaml"), &settings);
     let list = space.join("list.csv");
-    let start =
-        |number: usize| Worker::start(&config, space.join(&format!("worker-{number}.log")), &[]);
+    let start = |number: usize| Worker::start(&config, space.join(&format!("worker-{number}.log")), &[]);
 
     let mut workers: Vec<_> = (0..3).map(start).collect();
     let seconds = PERIOD.as_secs_f64() * f64::from(KILLS);
     // Lossless: some thousands per second.
     let pace = (RECORDS as f64 / seconds) as u32;
-    let mix = Mix {
-        pace: Some(pace),
-        ..Mix::of(RECORDS, PARTITIONS.unsigned_abs())
-    };
+    let mix = Mix { pace: Some(pace), ..Mix::of(RECORDS, PARTITIONS.unsigned_abs()) };
     let produced = thread::scope(|scope| {
         let producing = scope.spawn(|| produce(kafka, &topic, &mix, &list));
         for kill in 0..KILLS {
@@ -55,21 +46,12 @@ fn thirty_kills_of_three_workers_lose_and_double_nothing() {
         producing.join().expect("the producer did not panic")
     });
 
-    patiently(
-        Duration::from_secs(180),
-        "the group has committed everything",
-        || {
-            workers.iter_mut().for_each(Worker::assert_alive);
-            kafka.drained(&topic, &topic)
-        },
-    );
+    patiently(Duration::from_secs(180), "the group has committed everything", || {
+        workers.iter_mut().for_each(Worker::assert_alive);
+        kafka.drained(&topic, &topic)
+    });
     for worker in &mut workers {
-        assert_eq!(
-            worker.terminate().code(),
-            Some(0),
-            "SIGTERM is an orderly end:\n{}",
-            worker.log()
-        );
+        assert_eq!(worker.terminate().code(), Some(0), "SIGTERM is an orderly end:\n{}", worker.log());
     }
     let report = verify(&list, &topic, &target);
     assert_eq!((report.rows, report.dead), (produced.rows, produced.dead));
