@@ -11,7 +11,7 @@ use serde_json::json;
 const PARTITIONS: i32 = 12;
 const KILLS: u32 = 30;
 const RECORDS: u64 = 300_000;
-/// A worker more or less every so often, on average; odd, so that it keeps no step with the rotation.
+/// One kill in this time on average; odd, so that it keeps no step with the rotation.
 const PERIOD: Duration = Duration::from_millis(3_100);
 
 #[test]
@@ -31,7 +31,7 @@ fn thirty_kills_of_three_workers_lose_and_double_nothing() {
 
     let mut workers: Vec<_> = (0..3).map(start).collect();
     let seconds = PERIOD.as_secs_f64() * f64::from(KILLS);
-    // Lossless: some thousands per second.
+    // The records last as long as the kills.
     let pace = (RECORDS as f64 / seconds) as u32;
     let mix = Mix { pace: Some(pace), ..Mix::of(RECORDS, PARTITIONS.unsigned_abs()) };
     let produced = thread::scope(|scope| {
