@@ -104,7 +104,7 @@ mod tests {
             Rules { partition_by: PartitionBy::KafkaTimestamp, ..base.clone() },
             Rules { default_schema_version: "v2".into(), ..base.clone() },
             Rules { max_open_keys: 1, ..base.clone() },
-            Rules { non_cloud_events: "skip".into(), ..base.clone() },
+            Rules { non_cloud_events: NonCloudEvents::Skip, ..base.clone() },
         ];
         for other in others {
             assert_ne!(other.digest(), base.digest(), "{other:?}");

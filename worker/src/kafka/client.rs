@@ -5,7 +5,7 @@ use eventsink_crds::settings::{Kafka, SecurityProtocol, StartFrom};
 use rdkafka::ClientConfig;
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::statistics::Statistics;
 
@@ -116,4 +116,30 @@ pub fn start_word(start: &StartFrom) -> &'static str {
         StartFrom::Latest => "latest",
         StartFrom::Timestamp(_) => "timestamp",
     }
+}
+
+/// What the linked library can do, such as `ssl,sasl_scram,zstd`.
+#[must_use]
+pub fn features() -> String {
+    ClientConfig::new()
+        .create_native_config()
+        .and_then(|config| config.get("builtin.features"))
+        .unwrap_or_else(|error| error.to_string())
+}
+
+/// Asks for the group's offsets of the topics: shows that the coordinator answers and that the user may use the group.
+///
+/// # Errors
+/// The broker's words and the way out.
+pub fn may_use_group(
+    consumer: &BaseConsumer<Context>,
+    topics: &[(String, usize)],
+    timeout: std::time::Duration,
+) -> Result<(), String> {
+    let mut list = rdkafka::TopicPartitionList::new();
+    for (topic, _) in topics {
+        list.add_partition(topic, 0);
+    }
+    let answer = consumer.committed_offsets(list, timeout);
+    answer.map(drop).map_err(|error| format!("consumer group: {error}: allow this user to read the group"))
 }

@@ -30,14 +30,32 @@ const SEEK_RETRY: Duration = Duration::from_millis(50);
 /// What the poll thread is asked to do.
 #[derive(Debug)]
 pub enum Command {
-    /// Read from `offset` on; records carry `generation` from then on.
-    Seek { at: TopicPartition, offset: i64, epoch: i32, generation: u64 },
+    /// Read from an offset on.
+    Seek {
+        /// Partition.
+        at: TopicPartition,
+        /// First offset.
+        offset: i64,
+        /// Leader epoch at the offset, so that the broker validates it; -1 when unknown.
+        epoch: i32,
+        /// What records carry from then on.
+        generation: u64,
+    },
     /// Stop fetching.
     Pause(TopicPartition),
     /// Fetch again.
     Resume(TopicPartition),
     /// Commit asynchronously.
-    Commit { at: TopicPartition, offset: i64, epoch: i32, metadata: String },
+    Commit {
+        /// Partition.
+        at: TopicPartition,
+        /// Next offset to be read.
+        offset: i64,
+        /// Leader epoch of the last record below it; -1 when unknown.
+        epoch: i32,
+        /// The ledger's note.
+        metadata: String,
+    },
     /// The partition that was told to leave has nothing left to do.
     Released(TopicPartition),
     /// Leave the group and end.
@@ -49,18 +67,46 @@ pub enum Command {
 pub enum Delivery {
     /// The partition is ours now.
     Assigned,
-    /// Records of a read generation, in offset order.
-    Records { generation: u64, batch: Batch },
-    /// Next offset to be delivered in this generation; all records below it have been delivered.
-    Position { generation: u64, position: i64 },
-    /// First and next offset of the log, as the last fetch saw them.
-    Watermarks { low: i64, high: i64 },
+    /// Records, in offset order.
+    Records {
+        /// Read generation.
+        generation: u64,
+        /// The records.
+        batch: Batch,
+    },
+    /// All records below this offset have been delivered.
+    Position {
+        /// Read generation.
+        generation: u64,
+        /// Next offset to be delivered.
+        position: i64,
+    },
+    /// The log, as the last fetch saw it.
+    Watermarks {
+        /// First offset.
+        low: i64,
+        /// Next offset.
+        high: i64,
+    },
     /// The consumer reported an error for the partition.
-    Fault { generation: u64, code: RDKafkaErrorCode, text: String },
+    Fault {
+        /// Read generation.
+        generation: u64,
+        /// The library's code.
+        code: RDKafkaErrorCode,
+        /// The library's words.
+        text: String,
+    },
     /// A commit was answered.
-    Committed { error: Option<RDKafkaErrorCode> },
+    Committed {
+        /// What went wrong, if anything.
+        error: Option<RDKafkaErrorCode>,
+    },
     /// The partition leaves; answer with [`Command::Released`].
-    Revoke { lost: bool },
+    Revoke {
+        /// It already belongs to another member.
+        lost: bool,
+    },
     /// The deadline for leaving is over.
     Deadline,
 }

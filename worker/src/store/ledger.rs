@@ -97,16 +97,7 @@ impl Ledger {
         if found.version > MANIFEST_VERSION {
             return Err(LedgerError::UnknownVersion { key: Owner::key(), version: found.version });
         }
-        let ours = &*ledger.owner;
-        if (&found.sink, &found.group, &found.cluster_id) != (&ours.sink, &ours.group, &ours.cluster_id) {
-            return Err(LedgerError::PrefixOwnedBy {
-                place: ledger.store.describe(),
-                theirs: found.sink,
-                group: found.group,
-                cluster: found.cluster_id,
-                ours: format!("{} (group {}, cluster {})", ours.sink, ours.group, ours.cluster_id),
-            });
-        }
+        same_owner(&ledger.store.describe(), &found, &ledger.owner)?;
         ledger.owner = Arc::new(found);
         Ok(ledger)
     }
@@ -299,6 +290,23 @@ impl Ledger {
     {
         retry(self.backoff, what, op, |error, _: Duration| (self.on_fault)(error)).await
     }
+}
+
+/// One sink, one prefix: sink, group and cluster must be those that took it.
+///
+/// # Errors
+/// The prefix belongs to another sink.
+pub fn same_owner(place: &str, found: &Owner, ours: &Owner) -> Result<(), LedgerError> {
+    if (&found.sink, &found.group, &found.cluster_id) == (&ours.sink, &ours.group, &ours.cluster_id) {
+        return Ok(());
+    }
+    Err(LedgerError::PrefixOwnedBy {
+        place: place.to_owned(),
+        theirs: found.sink.clone(),
+        group: found.group.clone(),
+        cluster: found.cluster_id.clone(),
+        ours: format!("{} (group {}, cluster {})", ours.sink, ours.group, ours.cluster_id),
+    })
 }
 
 /// A random name: 32 hex digits.

@@ -101,8 +101,5 @@ fn a_footer_that_claims_more_than_the_object_is_damage_and_never_asks_for_more()
     let mut tail = vec![0; 100];
     tail.extend(u32::MAX.to_le_bytes());
     tail.extend(b"PAR1");
-    assert!(matches!(
-        read_footer(&tail, 5000),
-        Err(TailError::Damaged(_))
-    ));
+    assert!(matches!(read_footer(&tail, 5000), Err(TailError::Damaged(_))));
 }
