@@ -1,0 +1,91 @@
+//! Seeded simulation of the delivery contract: several workers that may all own one partition at once, over a
+//! log, a bucket and a group that fail in every way that the contract allows for.
+//!
+//! `EVENTSINK_SEED=n cargo test -p eventsink-worker --test simulation` runs one seed and prints its story.
+
+mod driver;
+mod log;
+mod rng;
+mod shared;
+mod world;
+
+use shared::Sabotage;
+use world::{Violation, World};
+
+/// Runs a seed; a panic inside the machine is a violation too.
+fn run(seed: u64, sabotage: Sabotage, story: bool) -> Result<u64, Violation> {
+    let mut world = World::new(seed, sabotage, story);
+    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| world.run()));
+    let what = match result {
+        Ok(Ok(())) => return Ok(world.steps),
+        Ok(Err(what)) => what,
+        Err(panic) => match panic.downcast_ref::<String>() {
+            Some(text) => format!("panic: {text}"),
+            None => format!("panic: {:?}", panic.downcast_ref::<&str>()),
+        },
+    };
+    Err(Violation { seed, what, steps: world.steps, story: world.shared.story.take().unwrap_or_default() })
+}
+
+/// Runs a failing seed again, with its story.
+fn tell(seed: u64, sabotage: Sabotage) -> ! {
+    match run(seed, sabotage, true) {
+        Err(violation) => panic!("{violation}"),
+        Ok(_) => panic!("seed {seed} fails without a story and not with one: the simulation is not deterministic"),
+    }
+}
+
+#[test]
+fn every_offset_has_exactly_one_answer_whatever_crashes() {
+    if let Some(seed) = std::env::var("EVENTSINK_SEED").ok().and_then(|seed| seed.parse().ok()) {
+        match run(seed, Sabotage::None, true) {
+            Ok(steps) => return println!("seed {seed}: {steps} steps, nothing found"),
+            Err(_) => tell(seed, Sabotage::None),
+        }
+    }
+    let (mut seed, mut steps) = (0, 0);
+    while steps < 1_200_000 {
+        match run(seed, Sabotage::None, false) {
+            Ok(done) => steps += done,
+            Err(_) => tell(seed, Sabotage::None),
+        }
+        seed += 1;
+    }
+    println!("{seed} seeds, {steps} steps");
+}
+
+/// A broken rule must be found within this many seeds.
+const PATIENCE: u64 = 2000;
+
+fn is_caught(sabotage: Sabotage) {
+    let silent = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let found = (0..PATIENCE).find_map(|seed| run(seed, sabotage, false).err());
+    std::panic::set_hook(silent);
+    let Some(found) = found else { panic!("{sabotage:?} went unnoticed for {PATIENCE} seeds") };
+    println!("{sabotage:?}: seed {}, step {}: {}", found.seed, found.steps, found.what);
+}
+
+macro_rules! caught {
+    ($($name:ident: $sabotage:ident,)*) => {
+        $(#[test]
+        fn $name() {
+            is_caught(Sabotage::$sabotage);
+        })*
+    };
+}
+
+caught! {
+    taking_a_rivals_manifest_for_ones_own_is_caught: RivalTakenAsWon,
+    believing_that_planned_files_are_there_is_caught: CheckSkipped,
+    putting_files_before_their_manifest_is_caught: FilesFirst,
+    using_records_that_the_machine_drops_is_caught: AdmitIgnored,
+    passing_answers_from_before_a_discard_is_caught: AnswersOutliveDiscard,
+    reading_the_tip_before_the_commit_is_caught: TipReadFirst,
+    passing_a_position_over_a_waiting_record_is_caught: PositionPassesWaiting,
+    marking_a_cut_as_done_too_early_is_caught: DoneTooEarly,
+    committing_a_cut_too_early_is_caught: CommitTooEarly,
+    going_on_after_a_tip_without_proof_is_caught: AdoptionSkipped,
+    replaying_a_cut_by_other_rules_is_caught: OwnRulesInReplay,
+    forgetting_a_failed_put_is_caught: PutForgotten,
+}
