@@ -117,7 +117,8 @@ pub enum Effect {
     },
     /// Mark the cut that starts here as finished, best effort.
     MarkDone(i64),
-    /// Name a loss in the ledger; more than once after a crash. The log lost all of it; a few of these offsets
+    /// Name a loss in the ledger. The name must be there before an [`Effect::PutFiles`] or [`Effect::CheckFiles`]
+    /// that follows begins: nobody looks for losses in a cut whose files are there. It may come more than once after a crash. The log lost all of it; a few of these offsets
     /// may have reached a file before.
     NameLoss {
         /// First lost offset.

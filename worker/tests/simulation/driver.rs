@@ -305,6 +305,7 @@ impl Driver {
         let at = shared.rng.index(self.ops.len());
         let op = self.ops.swap_remove(at);
         match op {
+            Op::Files(..) | Op::Check { .. } if self.names_losses(shared) => self.ops.push(op),
             Op::Resolve { committed, tip } => self.resolve(committed, tip, shared),
             Op::Manifest(body) => self.put_manifest(body, shared),
             Op::Files(body, left) => self.put_files(body, left, shared),
@@ -313,7 +314,7 @@ impl Driver {
             Op::Commit(committed) => {
                 let (landed, ok) = fate(shared);
                 if landed {
-                    shared.commit(committed);
+                    shared.commit(committed, Some(self.id));
                 }
                 self.step(Input::Committed { ok }, shared);
             }
@@ -370,7 +371,7 @@ impl Driver {
             self.ops.push(Op::Done(ours.from));
         }
         if won && shared.sabotage == Sabotage::CommitTooEarly {
-            shared.commit(commit_of(ours.to, ours.nonce.clone()));
+            shared.commit(commit_of(ours.to, ours.nonce.clone()), Some(self.id));
         }
         let outcome = if won || shared.sabotage == Sabotage::RivalTakenAsWon {
             PutOutcome::Won(ours.clone())
@@ -381,7 +382,9 @@ impl Driver {
     }
 
     fn put_files(&mut self, body: Rc<Body>, mut left: Vec<usize>, shared: &mut Shared) {
-        let Some(file) = left.last().copied() else { return self.step(Input::FilesPut(Ok(())), shared) };
+        let Some(file) = left.last().copied() else {
+            return self.step(Input::FilesPut(Ok(())), shared);
+        };
         let (landed, answered) = fate(shared);
         if landed && let Err(detail) = shared.put_file(&body.manifest.files[file].key, body.object(file)) {
             return self.step(Input::FilesPut(Err(detail)), shared);
@@ -405,6 +408,10 @@ impl Driver {
             _ => {}
         }
         self.ops.push(Op::Check { manifest, asked: asked + 1, missing });
+    }
+
+    fn names_losses(&self, shared: &Shared) -> bool {
+        shared.sabotage != Sabotage::LossesNamedLater && self.ops.iter().any(|op| matches!(op, Op::Lost(..)))
     }
 
     fn compare(&mut self, body: &Body, shared: &mut Shared) {
