@@ -102,9 +102,7 @@ impl Driver {
 
     /// Everything in memory is gone; what was sent may still land.
     pub fn stop(&mut self, shared: &mut Shared) {
-        for op in std::mem::take(&mut self.ops) {
-            abandon(op, shared);
-        }
+        self.abandon(shared, |_| true);
         *self = Self { now: self.now, ..Self::new(self.id) };
     }
 
@@ -232,10 +230,17 @@ impl Driver {
         if shared.sabotage == Sabotage::AnswersOutliveDiscard {
             return;
         }
+        self.abandon(shared, |op| matches!(op, Op::Manifest(_) | Op::Files(..) | Op::Check { .. } | Op::Encode(_)));
+    }
+
+    /// Nobody waits for these any more; what was under way may still land.
+    fn abandon(&mut self, shared: &mut Shared, which: fn(&Op) -> bool) {
+        let waiting = self.names_losses(shared);
         for op in std::mem::take(&mut self.ops) {
             match op {
-                Op::Manifest(_) | Op::Files(..) | Op::Check { .. } | Op::Encode(_) => abandon(op, shared),
-                other => self.ops.push(other),
+                op if !which(&op) => self.ops.push(op),
+                Op::Files(..) if waiting => {}
+                op => send(op, shared),
             }
         }
     }
@@ -439,8 +444,8 @@ fn fate(shared: &mut Shared) -> (bool, bool) {
     (roll != 0, roll > 1)
 }
 
-/// The sender is gone or no longer cares: what was under way may still land.
-fn abandon(op: Op, shared: &mut Shared) {
+/// The write goes on without its sender.
+fn send(op: Op, shared: &mut Shared) {
     match op {
         Op::Manifest(body) => shared.late.push(Late::Manifest(body.manifest.clone())),
         Op::Files(body, left) => {
