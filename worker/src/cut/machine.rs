@@ -428,7 +428,7 @@ impl Machine {
     }
 
     fn files_put(&mut self, result: Result<(), String>, now: Now, fx: &mut Vec<Effect>) {
-        let Some(flight) = self.flight.take() else { return };
+        let Some(flight) = self.flight.take_if(|flight| flight.nonce.is_some()) else { return };
         if let Err(detail) = result {
             let hold = Hold { reason: HoldReason::ForeignObject, from: flight.from, to: flight.to, detail };
             return self.hold_at(hold, now, fx);

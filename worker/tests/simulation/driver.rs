@@ -61,6 +61,8 @@ pub struct Driver {
     replay: Option<Manifest>,
     body: Option<Rc<Body>>,
     ops: Vec<Op>,
+    /// Puts do not get through for a while.
+    pub slow: bool,
 }
 
 impl Driver {
@@ -76,6 +78,7 @@ impl Driver {
             replay: None,
             body: None,
             ops: vec![],
+            slow: false,
         }
     }
 
@@ -168,6 +171,7 @@ impl Driver {
             Admit::Drop if shared.sabotage == Sabotage::AdmitIgnored => self.buffer.push(offset),
             Admit::Drop => {}
             Admit::Wait => {
+                shared.see("waiting record");
                 self.queue.push_front(Item::Record { generation, offset });
                 if shared.sabotage == Sabotage::PositionPassesWaiting {
                     self.step(Input::Position { generation, position: offset + 1 }, shared);
@@ -205,18 +209,26 @@ impl Driver {
                 Effect::Cut(plan) => self.cut(plan, shared),
                 Effect::PutFiles(files) => {
                     if let Some(body) = &self.body {
+                        let files = files.into_iter().filter(|at| *at < body.rows.len()).collect();
                         self.ops.push(Op::Files(Rc::clone(body), files));
                     }
                 }
                 Effect::CheckFiles(manifest) => self.ops.push(Op::Check { manifest, asked: 0, missing: vec![] }),
                 Effect::Replay(manifest) => {
-                    assert!(self.buffer.is_empty(), "a replay starts with an empty buffer");
+                    let clean = self.buffer.is_empty() || shared.sabotage != Sabotage::None;
+                    assert!(clean, "a replay starts with an empty buffer");
                     self.replay = Some(manifest);
                 }
-                Effect::EncodeReplay { incomplete } => self.encode_replay(incomplete, shared),
+                Effect::EncodeReplay { incomplete } => {
+                    shared.see(if incomplete { "incomplete replay" } else { "replay" });
+                    self.encode_replay(incomplete, shared);
+                }
                 Effect::Commit { offset, nonce, .. } => self.ops.push(Op::Commit(commit_of(offset, nonce))),
                 Effect::MarkDone(from) => self.ops.push(Op::Done(from)),
-                Effect::NameLoss { from, to } => self.ops.push(Op::Lost(from, to)),
+                Effect::NameLoss { from, to } => {
+                    shared.see("named loss");
+                    self.ops.push(Op::Lost(from, to));
+                }
                 Effect::Held(hold) => held(self.id, &hold, shared),
                 Effect::Release => return self.stop(shared),
             }
@@ -310,6 +322,7 @@ impl Driver {
         let at = shared.rng.index(self.ops.len());
         let op = self.ops.swap_remove(at);
         match op {
+            Op::Manifest(_) | Op::Files(..) if self.slow && !shared.calm => self.ops.push(op),
             Op::Files(..) | Op::Check { .. } if self.names_losses(shared) => self.ops.push(op),
             Op::Resolve { committed, tip } => self.resolve(committed, tip, shared),
             Op::Manifest(body) => self.put_manifest(body, shared),
@@ -368,6 +381,7 @@ impl Driver {
         let there = shared.put_manifest(&body.manifest);
         let ours = &body.manifest;
         if !answered {
+            shared.see("lost reply");
             shared.tell(|| format!("w{} reply to {} lost", self.id, ours.nonce));
             return self.ops.push(Op::Manifest(body));
         }
@@ -381,6 +395,7 @@ impl Driver {
         let outcome = if won || shared.sabotage == Sabotage::RivalTakenAsWon {
             PutOutcome::Won(ours.clone())
         } else {
+            shared.see("rival");
             PutOutcome::Rival(there)
         };
         self.step(Input::ManifestPut(outcome), shared);
@@ -461,6 +476,7 @@ fn send(op: Op, shared: &mut Shared) {
 }
 
 fn held(id: usize, hold: &Hold, shared: &mut Shared) {
+    shared.see(hold.reason.as_str());
     let expected = match hold.reason {
         HoldReason::PartitionStalled => true,
         HoldReason::OffsetLost => shared.losses.happen && !shared.losses.skip,

@@ -82,6 +82,8 @@ pub struct Shared {
     pub changed: bool,
     /// A promise that a driver saw broken.
     pub broken: Option<String>,
+    /// How often what matters came up.
+    pub seen: BTreeMap<&'static str, u64>,
     pub story: Option<Vec<String>>,
 }
 
@@ -90,6 +92,10 @@ impl Shared {
         if let Some(story) = &mut self.story {
             story.push(step());
         }
+    }
+
+    pub fn see(&mut self, what: &'static str) {
+        *self.seen.entry(what).or_default() += 1;
     }
 
     /// Create-only; gives the manifest that is there afterwards.

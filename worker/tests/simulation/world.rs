@@ -58,6 +58,7 @@ impl World {
             calm: false,
             changed: false,
             broken: None,
+            seen: BTreeMap::new(),
             story: story.then(Vec::new),
         };
         Self { shared, steps: 0, drivers }
@@ -126,7 +127,7 @@ impl World {
             }
             285 => driver.step(Input::Size(if shared.rng.one_in(2) { 1000 } else { 600 }), shared),
             286 => driver.step(Input::ShortOfMemory, shared),
-            287 => driver.error(shared),
+            287 | 295 => driver.error(shared),
             288..291 => driver.step(Input::Revoke { lost: false }, shared),
             291 => driver.step(Input::Revoke { lost: true }, shared),
             292 => driver.step(Input::Deadline, shared),
@@ -134,7 +135,7 @@ impl World {
                 shared.tell(|| format!("w{at} crashes"));
                 driver.stop(shared);
             }
-            _ => {}
+            _ => driver.slow = !driver.slow,
         }
     }
 
