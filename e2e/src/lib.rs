@@ -1,1 +1,23 @@
-//! What the tests on real parts share.
+//! What the tests on real parts share: servers, producers with a list of what they sent, worker processes, readers.
+//!
+//! Nothing here looks inside the worker: it is started as users start it, and judged by what it leaves in the
+//! store, in the log and in its exit code. Helpers panic with the whole story; there is nobody to hand an error to.
+
+mod http;
+pub mod kafka;
+pub mod mix;
+pub mod produce;
+mod rig;
+pub mod s3;
+pub mod settings;
+pub mod verify;
+pub mod worker;
+
+pub use kafka::{Access, Kafka, Mechanism};
+pub use mix::Mix;
+pub use produce::{Produced, produce};
+pub use rig::{Workspace, patiently};
+pub use s3::S3;
+pub use settings::{Target, sink};
+pub use verify::{count_with_duckdb, verify};
+pub use worker::{Finished, Worker};

@@ -3,7 +3,14 @@
 //! Pure code stands apart from I/O. `events`, `cut` and `files` decide and transform; `kafka`, `store`
 //! and `runtime` do. Time, randomness and I/O come in as arguments.
 
+pub mod cli;
 pub mod cut;
 pub mod events;
 pub mod files;
+pub mod http;
+pub mod kafka;
+pub mod metrics;
+pub mod runtime;
+pub mod settings;
 pub mod store;
+pub mod telemetry;

@@ -49,8 +49,13 @@ pub enum Input {
         /// The library's words.
         detail: String,
     },
-    /// A record cannot be put into a file.
-    Unencodable(String),
+    /// Going on would lose or falsify something.
+    Stuck {
+        /// Which hold it means.
+        reason: HoldReason,
+        /// What was found and the way out.
+        detail: String,
+    },
     /// The memory budget is short: close the cut early.
     ShortOfMemory,
     /// The partition goes away. `lost`: it already belongs to another member.

@@ -180,11 +180,6 @@ impl Machine {
 
     /// The admitted record has become a row, a dead letter, or was left out.
     pub fn taken(&mut self, epoch: i32, outcome: Outcome, now: Now) {
-        let outcome = match &self.stage {
-            // Planned dispositions are binding.
-            Stage::Replaying { manifest, .. } if manifest.filtered.contains(self.open.expected) => Outcome::Filtered,
-            _ => outcome,
-        };
         self.open.take(epoch, outcome, now);
     }
 
@@ -211,11 +206,16 @@ impl Machine {
             Input::Committed { ok } => self.committed(ok, now, fx),
             Input::OutOfRange { generation, low } => self.out_of_range(generation, low, now, fx),
             Input::ConsumerError { generation, reason, detail } => {
-                if generation == self.generation {
+                // A leaving partition reads nothing more: it finishes what is in flight.
+                if generation == self.generation && self.reads() && !self.leaving {
                     self.stall(reason, detail, now, fx);
                 }
             }
-            Input::Unencodable(detail) => self.stall(HoldReason::Unencodable, detail, now, fx),
+            // What a hold has dropped already cannot be stuck.
+            Input::Stuck { reason, detail } if !matches!(self.stage, Stage::Resolving | Stage::Held { .. }) => {
+                self.stall(reason, detail, now, fx);
+            }
+            Input::Stuck { .. } => {}
             Input::ShortOfMemory => {
                 if self.stage == Stage::Reading && self.flight.is_none() && !self.open.is_empty() {
                     self.close(Trigger::Memory, fx);
@@ -226,12 +226,9 @@ impl Machine {
         }
     }
 
-    /// Reading on would skip something. A leaving partition reads nothing more: it finishes what is in flight.
     fn stall(&mut self, reason: HoldReason, detail: String, now: Now, fx: &mut Vec<Effect>) {
-        if self.reads() && !self.leaving {
-            let at = self.open.expected;
-            self.hold_at(Hold { reason, from: at, to: at + 1, detail }, now, fx);
-        }
+        let at = self.open.expected;
+        self.hold_at(Hold { reason, from: at, to: at + 1, detail }, now, fx);
     }
 
     fn resolved(&mut self, resolution: Resolution, now: Now, fx: &mut Vec<Effect>) {

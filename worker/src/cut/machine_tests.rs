@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::cut::PartitionStart;
-use crate::files::PlannedFile;
+use crate::files::{FileKind, PlannedFile};
 
 #[path = "adoption_tests.rs"]
 mod adoption;
@@ -17,7 +17,7 @@ fn secs(n: u64) -> Now {
 /// The only place that knows every field of a planned file.
 fn planned(key: &str, first: i64, last: i64) -> PlannedFile {
     let rows = u64::try_from(last - first + 1).unwrap();
-    PlannedFile { key: key.into(), rows, first, last, digest: "d".into() }
+    PlannedFile { key: key.into(), kind: FileKind::Rows, rows, first, last, digest: "d".into() }
 }
 
 /// A manifest with one file of all its offsets.
@@ -470,7 +470,34 @@ fn a_skipped_loss_is_named_when_its_manifest_stands_and_before_files() {
 fn a_record_that_cannot_be_encoded_holds() {
     let mut rig = Rig::reading(false);
     rig.read(0..1, 0);
-    assert_eq!(held(&rig.step(Input::Unencodable("too large".into()), 0)), HoldReason::Unencodable);
+    assert_eq!(
+        held(&rig.step(Input::Stuck { reason: HoldReason::Unencodable, detail: "too large".into() }, 0)),
+        HoldReason::Unencodable
+    );
+}
+
+#[test]
+fn an_adopted_cut_whose_rules_cannot_be_read_holds() {
+    let mut rig = Rig::new(false);
+    rig.step(Input::Resolved(Resolution::Adopt(manifest(0, 3, "a"))), 0);
+    let stuck = Input::Stuck { reason: HoldReason::LedgerDamaged, detail: "no rules".into() };
+    assert_eq!(held(&rig.step(stuck, 0)), HoldReason::LedgerDamaged);
+}
+
+#[test]
+fn a_cut_that_is_stuck_while_leaving_is_left_to_the_next_owner() {
+    let mut rig = Rig::with_cut_in_flight(false);
+    rig.step(Input::Revoke { lost: false }, 1);
+    let fx = rig.step(Input::Stuck { reason: HoldReason::LedgerDamaged, detail: "no JSON".into() }, 1);
+    assert_eq!(fx.last(), Some(&Effect::Release));
+}
+
+#[test]
+fn what_is_stuck_after_a_hold_changes_nothing() {
+    let mut rig = Rig::reading(false);
+    rig.step(stalled(1), 0);
+    let stuck = Input::Stuck { reason: HoldReason::Unencodable, detail: "too large".into() };
+    assert_eq!(rig.step(stuck, 1), []);
 }
 
 #[test]

@@ -1,6 +1,111 @@
 //! Record -> CloudEvent or rejection. Pure; borrows from the record wherever it can; no I/O, no clock.
+//!
+//! The rules are CloudEvents 1.0.2 with its Kafka binding and JSON format; where the newer working
+//! drafts fill a hole (prefix match without case, no batch mode, `data` reserved, null value is no
+//! data) the draft is followed. `tests/cloudevents-kafka-cases.json` holds every case with its source.
+//! Nothing here may look at another record, at settings beyond [`Policy`], or guess what a producer meant.
+
+mod attributes;
+mod binary;
+mod data;
+mod media;
+mod outcome;
+mod structured;
+#[cfg(test)]
+mod tests;
+mod time;
+
+pub use outcome::{Decoded, FilterReason, NonCloudEvents, Note, Notes, Policy, Reason, Rejection};
 
 use std::borrow::Cow;
+
+/// Version of the decoding rules. Any change that alters the rows of some record raises it, because a
+/// cut planned under one version must be finished with equal rows.
+pub const DECODER_VERSION: u32 = 1;
+
+/// Decodes one record.
+///
+/// The first broken rule decides the reason, in this order: recognising the event, the shape of
+/// headers and body, `specversion`, attributes, data. The record's key never alters the event.
+pub fn decode<'a>(record: &Record<'a>, policy: &Policy) -> Decoded<'a> {
+    let mut notes = Notes::default();
+    let outcome = match recognise(record.headers, &mut notes) {
+        Ok(Mode::Structured) => structured::decode(record, &mut notes),
+        Ok(Mode::Binary { content_type }) => binary::decode(record, content_type, &mut notes),
+        Ok(Mode::Unrecognised) => match policy.non_cloud_events {
+            NonCloudEvents::Skip => return Decoded::Filtered(FilterReason::NotACloudEvent),
+            NonCloudEvents::Reject => Err(not_a_cloud_event(notes)),
+        },
+        Err(rejection) => Err(rejection),
+    };
+    match outcome {
+        Ok(event) => Decoded::Event(event, notes),
+        Err(rejection) => Decoded::Rejected(rejection),
+    }
+}
+
+/// How a record carries its event.
+enum Mode<'a> {
+    /// The value is the event in the JSON format.
+    Structured,
+    /// Attributes are headers, the value is the data.
+    Binary { content_type: Option<&'a [u8]> },
+    /// No sign of a CloudEvent.
+    Unrecognised,
+}
+
+/// Kafka binding 3: a content type that starts with `application/cloudevents` makes it structured, any
+/// `ce_` header binary.
+fn recognise<'a>(headers: &[Header<'a>], notes: &mut Notes) -> Result<Mode<'a>, Rejection> {
+    let mut content_types = 0;
+    let mut content_type = None;
+    let mut structured = None;
+    let mut attributes = false;
+    for header in headers {
+        if header.name == b"content-type" {
+            content_types += 1;
+            match header.value {
+                None => notes.insert(Note::NullHeader),
+                Some(value) if media::is_cloudevents(value) => structured = Some(value),
+                Some(value) => content_type = Some(value),
+            }
+        } else if header.name.starts_with(binary::PREFIX) {
+            attributes = true;
+        } else if differs_in_case_only(header.name) {
+            notes.insert(Note::HeaderCase);
+        }
+    }
+    if content_types > 1 && (attributes || structured.is_some()) {
+        return Err(Rejection::new(
+            Reason::Duplicate,
+            format!("header content-type is there {content_types} times; send it once"),
+        ));
+    }
+    match structured {
+        Some(media_type) => media::require_json_format(media_type).map(|()| Mode::Structured),
+        None if attributes => Ok(Mode::Binary { content_type }),
+        None => Ok(Mode::Unrecognised),
+    }
+}
+
+/// Header names are case-sensitive bytes (Kafka binding 3.2.3.1), which producers that come from HTTP
+/// overlook.
+fn differs_in_case_only(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"content-type")
+        || name.get(..binary::PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(binary::PREFIX))
+}
+
+fn not_a_cloud_event(notes: Notes) -> Rejection {
+    let hint = if notes.contains(Note::HeaderCase) {
+        "; header names are case-sensitive, write them in lower case"
+    } else {
+        "; send one of them, or set the policy for other records to skip"
+    };
+    Rejection::new(
+        Reason::NotACloudEvent,
+        format!("no ce_ header and no content-type application/cloudevents+json{hint}"),
+    )
+}
 
 /// One Kafka header as it is on the wire: the name need not be UTF-8, the value may be null.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

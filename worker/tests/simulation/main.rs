@@ -1,7 +1,7 @@
 //! Seeded simulation of the delivery contract: several workers that may all own one partition at once, over a
 //! log, a bucket and a group that fail in every way that the contract allows for.
 //!
-//! `EVENTSINK_SEED=n cargo test -p eventsink-worker --test simulation` runs one seed and prints its story.
+//! `EVENTSINK_SEED=n cargo test -p eventsink-worker --test simulation` runs one seed and prints its story if it fails.
 
 mod driver;
 mod log;

@@ -3,7 +3,7 @@
 use crate::log::Log;
 use crate::rng::Rng;
 use eventsink_worker::cut::{Committed, Manifest, Ranges};
-use eventsink_worker::files::PlannedFile;
+use eventsink_worker::files::{FileKind, PlannedFile};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A rule that the driver breaks, to show that the invariants notice.
@@ -286,5 +286,6 @@ fn offsets(ranges: &Ranges) -> impl Iterator<Item = i64> + '_ {
 /// The only place that knows every field of a planned file.
 pub fn planned(key: String, rows: &[i64], digest: String) -> PlannedFile {
     let (first, last) = (rows.first().copied().unwrap_or(0), rows.last().copied().unwrap_or(0));
-    PlannedFile { key, rows: rows.len() as u64, first, last, digest }
+    let kind = if key.starts_with("_dlq") { FileKind::DeadLetters } else { FileKind::Rows };
+    PlannedFile { key, kind, rows: rows.len() as u64, first, last, digest }
 }

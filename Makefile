@@ -1,0 +1,63 @@
+# Every target is a plain command that also works by itself.
+# Tools of pinned versions are kept in EVENTSINK_CACHE, outside the tree.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+export EVENTSINK_CACHE ?= $(HOME)/.cache/eventsink
+OUT ?= out
+DENY_VERSION := 0.20.2
+DENY := $(EVENTSINK_CACHE)/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
+RIGS := e2e/rigs/kafka e2e/rigs/s3 e2e/rigs/python
+# No file may know the machine it was written on; the brackets keep this line from finding itself.
+MACHINE_PATHS := /[w]ork/|/[r]oot/|/[h]ome/
+
+.PHONY: help demo build test e2e check lint fmt vet advisories tools rigs $(RIGS)
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## land sample events in ./out without any server, then audit them
+	cargo build -p eventsink-worker
+	cargo run -q -p eventsink-worker -- demo --out $(OUT)
+
+build: ## build everything
+	cargo build --workspace
+
+test: rigs build ## all tests: first those without servers, then with a real Kafka and an S3 server
+	cargo test --workspace --lib --bins
+	e2e/rigs/python e2e/read/test_verify.py
+	e2e/rigs/with kafka s3 -- cargo test --workspace --test '*' -- --test-threads=1
+
+e2e: rigs build ## only the tests with servers; TEST=name picks one file of e2e/tests
+	e2e/rigs/with kafka s3 -- cargo test --workspace --test '$(or $(TEST),*)' -- --test-threads=1 --nocapture
+
+check: lint test ## lint, then test
+
+lint: vet $(DENY) e2e/rigs/python ## format, clippy, licences and sources of dependencies, scripts, no machine paths
+	cargo fmt --all --check
+	$(DENY) check licenses bans sources
+	"$$(e2e/rigs/python bin)/shellcheck" -x e2e/rigs/{kafka,s3,python,with,lib.sh} .ci/run
+	found=0; git grep -nIE '$(MACHINE_PATHS)' || found=$$?; ((found == 1))
+
+fmt: ## format the sources
+	cargo fmt --all
+
+vet: ## compiler and clippy warnings as errors
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+advisories: $(DENY) ## known flaws of dependencies; fetches the database
+	$(DENY) check advisories
+
+tools: rigs $(DENY) ## install every tool that tests and lints need (-j4 for all at once)
+
+rigs: $(RIGS)
+
+$(RIGS):
+	@$@ get
+
+$(DENY):
+	cargo install --locked --quiet --root $(EVENTSINK_CACHE)/cargo-deny-$(DENY_VERSION) \
+	  --target-dir $(EVENTSINK_CACHE)/cargo-deny-build cargo-deny@$(DENY_VERSION)
+	rm -rf $(EVENTSINK_CACHE)/cargo-deny-build

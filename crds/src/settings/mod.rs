@@ -1,0 +1,182 @@
+//! What a worker can be told: one type per section, with defaults and meaning beside each key.
+//!
+//! Types and pure functions only. Reading files, layering and complaining belong to the worker's loader;
+//! rules between fields are checked there, so a value built here by hand may still be refused by it.
+
+mod kafka;
+mod storage;
+mod text;
+mod values;
+mod warnings;
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+pub use kafka::{Consumer, Kafka, OnLoss, OnOffsetsMoved, Sasl, SaslMechanism, SecurityProtocol, Tls};
+pub use storage::{Backend, Compression, FileStore, Format, PartitionBy, S3, Storage};
+pub use values::{List, Secret, Size, Span, StartFrom};
+
+/// All settings of one worker.
+///
+/// `Default` is the settings of an empty file. It lacks what every worker must be told: bootstrap
+/// servers, group and topics, and the bucket or folder to write to.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Name of this sink, kept in the bucket beside the ledger. Default: the consumer group's id.
+    pub sink: Option<String>,
+    /// Where events come from.
+    pub kafka: Kafka,
+    /// Where files go and what they look like.
+    pub storage: Storage,
+    /// What counts as an event.
+    pub events: Events,
+    /// When a file is closed; the first limit that is reached closes it.
+    pub rotation: Rotation,
+    /// How failed requests to the store are repeated.
+    pub retry: Retry,
+    /// How much memory the worker may use.
+    pub memory: Memory,
+    /// How the worker stops.
+    pub shutdown: Shutdown,
+    /// Health, metrics and logs.
+    pub observability: Observability,
+}
+
+impl Settings {
+    /// The sink's name: `sink`, else the consumer group's id.
+    pub fn sink_name(&self) -> &str {
+        self.sink.as_deref().unwrap_or(&self.kafka.consumer.group_id)
+    }
+}
+
+/// Section `events`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Events {
+    /// What happens to a record that is no CloudEvent at all. Default: `reject`.
+    pub non_cloud_events: NonCloudEvents,
+}
+
+/// What happens to a record that is no CloudEvent at all.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NonCloudEvents {
+    /// It becomes a dead letter with its bytes and coordinates.
+    #[default]
+    Reject,
+    /// It is counted as filtered and not kept.
+    Skip,
+}
+
+/// Section `rotation`: when a file is closed. The first limit that is reached counts, per partition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Rotation {
+    /// Size of the largest encoded file of a cut, 1KiB to 256MiB. Default: `128MiB`.
+    pub max_bytes: Size,
+    /// Records in a cut, 1 to 100000000. Default: 1000000.
+    #[serde(with = "text::count")]
+    pub max_records: u64,
+    /// Time since the first record of a cut was read, at least 100ms. Default: `10m`.
+    pub max_age: Span,
+    /// Time since the last record of a cut was read, at least 100ms. Default: `2m`.
+    pub max_idle: Span,
+}
+
+impl Default for Rotation {
+    fn default() -> Self {
+        Self {
+            max_bytes: Size::mib(128),
+            max_records: 1_000_000,
+            max_age: Span::from_secs(600),
+            max_idle: Span::from_secs(120),
+        }
+    }
+}
+
+/// Section `retry`: exponential backoff with full jitter between two attempts at the store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Retry {
+    /// Upper limit of the first pause. Default: `200ms`.
+    pub initial_delay: Span,
+    /// Upper limit of any pause; not below `initial_delay`. Default: `30s`.
+    pub max_delay: Span,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self { initial_delay: Span::from_millis(200), max_delay: Span::from_secs(30) }
+    }
+}
+
+/// Section `memory`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Memory {
+    /// Hard limit for records, buffers and files in memory, at least 8MiB.
+    /// Default: 60 % of the container's limit, 512MiB where there is none.
+    pub budget: Option<Size>,
+}
+
+/// Section `shutdown`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Shutdown {
+    /// Time to finish open cuts after a stop signal, 100ms to 1h. Keep it below the platform's grace
+    /// period (Kubernetes: 30s unless set). Default: `25s`.
+    pub deadline: Span,
+}
+
+impl Default for Shutdown {
+    fn default() -> Self {
+        Self { deadline: Span::from_secs(25) }
+    }
+}
+
+/// Section `observability`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Observability {
+    /// Address and port of `/health`, `/ready`, `/metrics` and `/status`. Default: `0.0.0.0:8080`.
+    #[serde(with = "text::address")]
+    pub listen: SocketAddr,
+    /// Logs, written to standard error.
+    pub log: Log,
+}
+
+impl Default for Observability {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([0, 0, 0, 0], 8080)), log: Log::default() }
+    }
+}
+
+/// Section `observability.log`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// Shape of a log line. Default: `json`.
+    pub format: LogFormat,
+    /// What is logged: a level (`error`, `warn`, `info`, `debug`, `trace`) or directives per module such
+    /// as `info,eventsink_worker=debug`. Default: `info`.
+    pub filter: String,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { format: LogFormat::default(), filter: "info".to_owned() }
+    }
+}
+
+/// Shape of a log line.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// One JSON object per line, for log collectors.
+    #[default]
+    Json,
+    /// For people.
+    Text,
+}

@@ -1,0 +1,69 @@
+//! What a worker answers on `/status`; the operator reads the same types.
+
+use serde::{Deserialize, Serialize};
+
+/// The state of one worker process.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct WorkerStatus {
+    /// Name of the sink.
+    pub sink: String,
+    /// Id of the ledger; empty until the prefix is open.
+    pub ledger: String,
+    /// Guarantee in force: `exactly-once-in-a-file`, or `at-least-once` on a store without create-only writes.
+    pub guarantee: String,
+    /// True once the group was joined and the store was probed.
+    pub ready: bool,
+    /// Partitions assigned to this worker.
+    pub partitions: Vec<PartitionStatus>,
+    /// The store's last error while it persists.
+    pub store_error: Option<String>,
+    /// The Kafka client's last error.
+    pub kafka_error: Option<String>,
+    /// Bytes held: prefetched records, builders, encoded files.
+    pub memory_used: u64,
+    /// Byte budget.
+    pub memory_budget: u64,
+}
+
+/// The state of one partition.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PartitionStatus {
+    /// Topic.
+    pub topic: String,
+    /// Partition number.
+    pub partition: i32,
+    /// `resolving`, `adopting`, `reading` or `held`.
+    pub stage: String,
+    /// Every offset below it is accounted for by finished cuts; -1 while unknown.
+    pub frontier: i64,
+    /// Next offset to be read; -1 while nothing is read.
+    pub read_position: i64,
+    /// Next offset that the log will give; -1 while unknown.
+    pub high_watermark: i64,
+    /// Records in the log that were not read yet.
+    pub unread: u64,
+    /// Records read that are not yet in a finished cut.
+    pub buffered: u64,
+    /// Age in milliseconds of the oldest record that was read and is not yet durable.
+    pub oldest_unpersisted_ms: u64,
+    /// A closed cut is being written.
+    pub in_flight: bool,
+    /// Why nothing moves, if so.
+    pub hold: Option<HoldStatus>,
+}
+
+/// A partition on hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HoldStatus {
+    /// Stable name of the reason.
+    pub reason: String,
+    /// First offset concerned.
+    pub from: i64,
+    /// First offset after those concerned.
+    pub to: i64,
+    /// What was found and the way out.
+    pub detail: String,
+}

@@ -1,0 +1,185 @@
+//! A real Kafka broker: topics, ways in, and how far a group has come. Knows nothing of events.
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::rig::{self, Held};
+
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A way to log in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mechanism {
+    /// SCRAM-SHA-256.
+    ScramSha256,
+    /// SCRAM-SHA-512.
+    ScramSha512,
+    /// PLAIN.
+    Plain,
+}
+
+impl Mechanism {
+    fn name(self) -> &'static str {
+        match self {
+            Self::ScramSha256 => "SCRAM-SHA-256",
+            Self::ScramSha512 => "SCRAM-SHA-512",
+            Self::Plain => "PLAIN",
+        }
+    }
+}
+
+/// A listener of the broker and how to come in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// No encryption, no login.
+    Plaintext,
+    /// Encrypted; the client shows its certificate.
+    Ssl,
+    /// Login without encryption.
+    SaslPlaintext(Mechanism),
+    /// Login, encrypted.
+    SaslSsl(Mechanism),
+}
+
+/// What `rigs/kafka status` says.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Addresses {
+    plaintext: String,
+    ssl: String,
+    sasl_plaintext: String,
+    sasl_ssl: String,
+    /// The user that may log in.
+    pub user: String,
+    /// Its password.
+    pub password: String,
+    /// The authority that signed the broker's certificate.
+    pub ca: PathBuf,
+    /// An authority that signed nothing here.
+    pub unknown_ca: PathBuf,
+    certificate: PathBuf,
+    key: PathBuf,
+}
+
+/// A running broker.
+#[derive(Debug)]
+pub struct Kafka {
+    /// Where it listens and who may come in.
+    pub addresses: Addresses,
+    _held: Option<Held>,
+}
+
+impl Kafka {
+    /// The broker of this test process; started with the first call unless `EVENTSINK_E2E_KAFKA` names a running one.
+    pub fn shared() -> &'static Self {
+        static SHARED: OnceLock<Kafka> = OnceLock::new();
+        SHARED.get_or_init(|| {
+            let (addresses, held) = rig::server("kafka");
+            Self { addresses, _held: held }
+        })
+    }
+
+    /// The section `kafka` of the worker's settings, without `consumer`.
+    #[must_use]
+    pub fn settings(&self, access: Access) -> Value {
+        let at = &self.addresses;
+        let sasl =
+            |mechanism: Mechanism| json!({"mechanism": mechanism.name(), "username": at.user, "password": at.password});
+        match access {
+            Access::Plaintext => {
+                json!({"bootstrap_servers": at.plaintext, "security_protocol": "PLAINTEXT"})
+            }
+            Access::Ssl => json!({
+                "bootstrap_servers": at.ssl,
+                "security_protocol": "SSL",
+                "tls": {"ca_file": at.ca, "certificate_file": at.certificate, "key_file": at.key},
+            }),
+            Access::SaslPlaintext(mechanism) => json!({
+                "bootstrap_servers": at.sasl_plaintext,
+                "security_protocol": "SASL_PLAINTEXT",
+                "sasl": sasl(mechanism),
+            }),
+            Access::SaslSsl(mechanism) => json!({
+                "bootstrap_servers": at.sasl_ssl,
+                "security_protocol": "SASL_SSL",
+                "sasl": sasl(mechanism),
+                "tls": {"ca_file": at.ca},
+            }),
+        }
+    }
+
+    /// librdkafka settings of a client of our own, on the plain listener.
+    #[must_use]
+    pub fn client(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.addresses.plaintext);
+        config
+    }
+
+    /// A new topic whose name begins with `stem`; nothing in it ever expires, however old its timestamps are.
+    #[must_use]
+    pub fn create_topic(&self, stem: &str, partitions: i32) -> String {
+        let name = rig::unique(stem);
+        let topic = NewTopic::new(&name, partitions, TopicReplication::Fixed(1)).set("retention.ms", "-1");
+        let results = wait(self.admin().create_topics([&topic], &AdminOptions::new()));
+        let outcome = results.map(|results| results.into_iter().collect::<Result<Vec<_>, _>>());
+        assert!(matches!(outcome, Ok(Ok(_))), "cannot create topic {name}: {outcome:?}");
+        name
+    }
+
+    /// Deletes a topic.
+    pub fn delete_topic(&self, name: &str) {
+        let results = wait(self.admin().delete_topics(&[name], &AdminOptions::new()));
+        assert!(matches!(results.as_deref(), Ok([Ok(_)])), "cannot delete topic {name}: {results:?}");
+    }
+
+    /// For each partition of the topic the group's committed offset (0 without one) and the end of the log.
+    ///
+    /// # Errors
+    /// The broker's words when it does not answer.
+    pub fn progress(&self, group: &str, topic: &str) -> Result<Vec<(i64, i64)>, String> {
+        let consumer: BaseConsumer =
+            self.client().set("group.id", group).create().map_err(|error| format!("cannot make a client: {error}"))?;
+        let words = |error: rdkafka::error::KafkaError| error.to_string();
+        let metadata = consumer.fetch_metadata(Some(topic), TIMEOUT).map_err(words)?;
+        let partitions = metadata.topics().first().map_or(0, |topic| topic.partitions().len());
+        let mut list = TopicPartitionList::new();
+        for partition in 0..i32::try_from(partitions).unwrap_or(0) {
+            list.add_partition(topic, partition);
+        }
+        let committed = consumer.committed_offsets(list, TIMEOUT).map_err(words)?;
+        let mut progress = Vec::with_capacity(partitions);
+        for element in committed.elements() {
+            let offset = if let Offset::Offset(offset) = element.offset() { offset } else { 0 };
+            let (_, end) = consumer.fetch_watermarks(topic, element.partition(), TIMEOUT).map_err(words)?;
+            progress.push((offset, end));
+        }
+        Ok(progress)
+    }
+
+    /// `Ok` when the group has committed the end of every partition, else what is missing.
+    ///
+    /// # Errors
+    /// The partitions that are behind, with committed offset and end.
+    pub fn drained(&self, group: &str, topic: &str) -> Result<(), String> {
+        let progress = self.progress(group, topic)?;
+        let behind: Vec<_> = progress.iter().enumerate().filter(|(_, (committed, end))| committed < end).collect();
+        if behind.is_empty() { Ok(()) } else { Err(format!("partitions behind, (committed, end): {behind:?}")) }
+    }
+
+    fn admin(&self) -> AdminClient<DefaultClientContext> {
+        self.client().create().unwrap_or_else(|error| panic!("cannot make an admin client: {error}"))
+    }
+}
+
+fn wait<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime without I/O");
+    runtime.block_on(future)
+}

@@ -1,0 +1,57 @@
+//! An S3 server on a folder. Makes buckets; reads and writes nothing itself.
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use serde::Deserialize;
+
+use crate::rig::{self, Held};
+
+/// What `rigs/s3 status` says.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Endpoint {
+    /// URL without a bucket; path-style.
+    pub endpoint: String,
+    /// Region to sign for.
+    pub region: String,
+    /// Access key.
+    pub access_key_id: String,
+    /// Secret key.
+    pub secret_access_key: String,
+    folder: PathBuf,
+}
+
+/// A running S3 server.
+#[derive(Debug)]
+pub struct S3 {
+    /// Where it listens and with which keys.
+    pub at: Endpoint,
+    _held: Option<Held>,
+}
+
+impl S3 {
+    /// The server of this test process; started with the first call unless `EVENTSINK_E2E_S3` names a running one.
+    pub fn shared() -> &'static Self {
+        static SHARED: OnceLock<S3> = OnceLock::new();
+        SHARED.get_or_init(|| {
+            let (at, held) = rig::server("s3");
+            Self { at, _held: held }
+        })
+    }
+
+    /// A server of the test's own that lists and reads and refuses every write.
+    #[must_use]
+    pub fn read_only() -> Self {
+        let (at, held) = rig::own_server("s3", &[("S3_READ_ONLY", "1")]);
+        Self { at, _held: held }
+    }
+
+    /// A new, empty bucket whose name begins with `stem`.
+    #[must_use]
+    pub fn make_bucket(&self, stem: &str) -> String {
+        let name = rig::unique(stem);
+        std::fs::create_dir(self.at.folder.join(&name))
+            .unwrap_or_else(|error| panic!("cannot make bucket {name}: {error}"));
+        name
+    }
+}

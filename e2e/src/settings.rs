@@ -1,0 +1,87 @@
+//! The worker's settings as a test writes them. JSON is YAML, so no YAML is needed to write it.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::s3::S3;
+
+/// Where a sink lands its files.
+#[derive(Debug, Clone, Copy)]
+pub enum Target<'a> {
+    /// A folder on disk.
+    Folder(&'a Path),
+    /// A bucket; the prefix may be empty.
+    Bucket {
+        /// Its server.
+        server: &'a S3,
+        /// Name of the bucket.
+        bucket: &'a str,
+        /// Prefix without slashes at its ends.
+        prefix: &'a str,
+    },
+}
+
+impl Target<'_> {
+    /// The section `storage` of the worker's settings.
+    #[must_use]
+    pub fn settings(&self) -> Value {
+        match self {
+            Self::Folder(path) => {
+                json!({"backend": "file", "format": "parquet", "file": {"base_path": path}})
+            }
+            Self::Bucket { server, bucket, prefix } => json!({
+                "backend": "s3",
+                "format": "parquet",
+                "s3": {
+                    "bucket": bucket,
+                    "base_path": prefix,
+                    "endpoint": server.at.endpoint,
+                    "region": server.at.region,
+                    "access_key_id": server.at.access_key_id,
+                    "secret_access_key": server.at.secret_access_key,
+                    "insecure_http": true,
+                },
+            }),
+        }
+    }
+
+    /// Arguments that say the same to the readers in `read/`.
+    pub(crate) fn arguments(&self) -> Vec<String> {
+        match self {
+            Self::Folder(path) => vec!["--folder".into(), path.display().to_string()],
+            Self::Bucket { server, bucket, prefix } => [
+                ("--bucket", *bucket),
+                ("--prefix", *prefix),
+                ("--endpoint", &server.at.endpoint),
+                ("--region", &server.at.region),
+                ("--access-key", &server.at.access_key_id),
+                ("--secret-key", &server.at.secret_access_key),
+            ]
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect(),
+        }
+    }
+}
+
+/// Settings of a sink that closes files soon, so that tests do not wait: age 2 s, idleness 1 s.
+/// `kafka` is [`crate::Kafka::settings`]; the sink is called as its group.
+#[must_use]
+pub fn sink(group: &str, topic: &str, mut kafka: Value, target: &Target<'_>) -> Value {
+    kafka["consumer"] = json!({"group_id": group, "topics": [topic], "session_timeout": "6s"});
+    json!({
+        "kafka": kafka,
+        "storage": target.settings(),
+        "rotation": {"max_age": "2s", "max_idle": "1s"},
+        "observability": {"log": {"format": "text"}},
+    })
+}
+
+/// Writes settings to a file and returns its path.
+#[must_use]
+pub fn write(path: PathBuf, settings: &Value) -> PathBuf {
+    std::fs::write(&path, format!("{settings:#}\n"))
+        .unwrap_or_else(|error| panic!("cannot write {}: {error}", path.display()));
+    path
+}

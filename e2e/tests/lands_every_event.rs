@@ -1,0 +1,56 @@
+//! The main promise on healthy parts: every record is in exactly one row or one dead letter.
+
+use std::time::Duration;
+
+use eventsink_e2e::{
+    Access, Kafka, Mechanism, Mix, S3, Target, Worker, Workspace, count_with_duckdb, patiently, produce, settings,
+    sink, verify, worker,
+};
+
+const PARTITIONS: i32 = 12;
+
+#[test]
+fn two_workers_land_200_000_events_on_disk_exactly_once() {
+    let space = Workspace::new();
+    let folder = space.join("lake");
+    let target = Target::Folder(&folder);
+    let topic = lands(&space, &target, "disk");
+    let (rows, dead) = count_with_duckdb(&folder, &topic);
+    assert_eq!(rows + dead, 200_000, "DuckDB counts the same");
+}
+
+#[test]
+fn two_workers_land_200_000_events_on_s3_exactly_once() {
+    let server = S3::shared();
+    let bucket = server.make_bucket("lands");
+    lands(&Workspace::new(), &Target::Bucket { server, bucket: &bucket, prefix: "events" }, "s3");
+}
+
+/// Produces while two workers of one group run over TLS and SCRAM, then checks list, files and ledger.
+/// Returns the topic.
+fn lands(space: &Workspace, target: &Target<'_>, stem: &str) -> String {
+    let kafka = Kafka::shared();
+    let topic = kafka.create_topic(stem, PARTITIONS);
+    let access = Access::SaslSsl(Mechanism::ScramSha512);
+    let settings = sink(&topic, &topic, kafka.settings(access), target);
+    let config = settings::write(space.join("sink.yaml"), &settings);
+    let list = space.join("list.csv");
+
+    let mut workers: Vec<_> =
+        (0..2).map(|number| Worker::start(&config, space.join(&format!("worker-{number}.log")), &[])).collect();
+    workers.iter_mut().for_each(Worker::wait_until_ready);
+    let mix = Mix { days: 2, ..Mix::of(200_000, PARTITIONS.unsigned_abs()) };
+    let produced = produce(kafka, &topic, &mix, &list);
+    patiently(Duration::from_secs(180), "the group has committed everything", || {
+        workers.iter_mut().for_each(Worker::assert_alive);
+        kafka.drained(&topic, &topic)
+    });
+    for worker in &mut workers {
+        assert_eq!(worker.terminate().code(), Some(0), "SIGTERM is an orderly end:\n{}", worker.log());
+    }
+
+    let report = verify(&list, &topic, target);
+    assert_eq!((report.rows, report.dead), (produced.rows, produced.dead));
+    worker::audit(&config);
+    topic
+}

@@ -1,0 +1,126 @@
+//! The settings that change rows or keys. An old cut is finished under its own rules, so they are kept
+//! in the bucket under their digest. May hold no setting that leaves rows and keys as they are.
+
+use crate::events::NonCloudEvents;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// Format of the files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// Apache Parquet.
+    #[default]
+    Parquet,
+}
+
+/// Which time names the day (`dt`) of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum PartitionBy {
+    /// The event's `time` where it is near the Kafka timestamp, else the Kafka timestamp.
+    #[default]
+    EventTime,
+    /// The Kafka timestamp.
+    KafkaTimestamp,
+}
+
+/// Every setting that changes rows or keys.
+///
+/// A setting added later must be left out of the JSON while it has its default
+/// (`skip_serializing_if`), so that the digest of older rules stays what it was. An unknown setting is an
+/// error: rules of a newer version cannot be followed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rules {
+    /// Version of what is fixed in code: key template, columns, the window of event times, row digest.
+    pub layout: u32,
+    /// Format of the files.
+    pub format: Format,
+    /// Which time names the day.
+    pub partition_by: PartitionBy,
+    /// `schema_version` of an event that has none.
+    pub default_schema_version: String,
+    /// Most (schema version, day) pairs with a file of their own in one cut; later ones share `other`.
+    pub max_open_keys: u32,
+    /// Policy for records that are not CloudEvents at all.
+    pub non_cloud_events: NonCloudEvents,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            layout: 1,
+            format: Format::Parquet,
+            partition_by: PartitionBy::EventTime,
+            default_schema_version: "v1".to_owned(),
+            max_open_keys: 64,
+            non_cloud_events: NonCloudEvents::Reject,
+        }
+    }
+}
+
+impl Rules {
+    /// The JSON that is digested and stored: fields in declared order, no white space.
+    pub fn canonical_json(&self) -> String {
+        // Text, numbers and unit variants only, and a String never fails: this cannot go wrong.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// First 32 hex digits of the SHA-256 of the canonical JSON; the name of these rules.
+    pub fn digest(&self) -> String {
+        hex(&Sha256::digest(self.canonical_json().as_bytes()).as_slice()[..16])
+    }
+}
+
+/// Lower-case hex digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_digest_of_the_default_rules_never_changes() {
+        let rules = Rules::default();
+        assert_eq!(
+            rules.canonical_json(),
+            r#"{"layout":1,"format":"parquet","partition_by":"EventTime","default_schema_version":"v1","max_open_keys":64,"non_cloud_events":"reject"}"#
+        );
+        assert_eq!(rules.digest(), "209f621b604a3c2bcd21633fbc1bebaf");
+    }
+
+    #[test]
+    fn every_setting_changes_the_digest() {
+        let base = Rules::default();
+        let others = [
+            Rules { layout: 2, ..base.clone() },
+            Rules { partition_by: PartitionBy::KafkaTimestamp, ..base.clone() },
+            Rules { default_schema_version: "v2".into(), ..base.clone() },
+            Rules { max_open_keys: 1, ..base.clone() },
+            Rules { non_cloud_events: NonCloudEvents::Skip, ..base.clone() },
+        ];
+        for other in others {
+            assert_ne!(other.digest(), base.digest(), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn stored_rules_read_back_as_they_were() {
+        let rules = Rules { default_schema_version: "a\"ü/".into(), ..Rules::default() };
+        let read: Rules = serde_json::from_str(&rules.canonical_json()).unwrap();
+        assert_eq!(read, rules);
+    }
+
+    #[test]
+    fn rules_of_a_newer_version_are_refused() {
+        let json = Rules::default().canonical_json().replace("\"layout\"", "\"new\":1,\"layout\"");
+        assert!(serde_json::from_str::<Rules>(&json).is_err());
+    }
+}

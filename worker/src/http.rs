@@ -1,0 +1,150 @@
+//! `/health`, `/ready`, `/metrics`, `/status`. `/health` follows the heartbeat of the poll loop alone: it must not see
+//! Kafka or storage, or an outage would restart healthy workers.
+
+use crate::kafka::poll::Pulse;
+use crate::metrics::Metrics;
+use crate::runtime::Running;
+use crate::store::StoreError;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use eventsink_crds::status::WorkerStatus;
+use serde_json::json;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::net::TcpListener;
+
+/// A heartbeat older than this means that the poll loop hangs.
+const HEARTBEAT: Duration = Duration::from_secs(60);
+/// A store error is shown this long after the last failure.
+const STORE_ERROR: Duration = Duration::from_secs(60);
+
+/// What the HTTP surface shows; filled in as the worker comes up.
+pub struct Surface {
+    /// Start of the process.
+    pub started: Instant,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// Heartbeat and client facts.
+    pub pulse: Arc<Pulse>,
+    sink: String,
+    /// Longest time for which the loop may stand still: twice the deadline of a revocation.
+    patience: Duration,
+    waiting: Mutex<String>,
+    store_error: Mutex<Option<(Instant, String)>>,
+    running: OnceLock<Arc<Running>>,
+}
+
+impl Surface {
+    /// A surface for a worker that has not started yet.
+    #[must_use]
+    pub fn new(sink: &str, deadline: Duration, metrics: Metrics) -> Arc<Self> {
+        Arc::new(Self {
+            started: Instant::now(),
+            metrics: Arc::new(metrics),
+            pulse: Arc::default(),
+            sink: sink.to_owned(),
+            patience: HEARTBEAT.max(deadline * 2),
+            waiting: Mutex::new("starting".to_owned()),
+            store_error: Mutex::new(None),
+            running: OnceLock::new(),
+        })
+    }
+
+    /// Says what the start waits for.
+    pub fn waiting(&self, what: String) {
+        *lock(&self.waiting) = what;
+    }
+
+    /// The worker runs.
+    pub fn running(&self, running: Arc<Running>) {
+        let set = self.running.set(running);
+        debug_assert!(set.is_ok(), "a process runs one worker");
+    }
+
+    /// Counts and shows a failed try at the store.
+    pub fn store_failed(&self, error: &StoreError) {
+        self.metrics.store_errors.with_label_values(&[error.kind().as_str()]).inc();
+        *lock(&self.store_error) = Some((Instant::now(), error.to_string()));
+    }
+
+    /// The store has answered.
+    pub fn store_works(&self) {
+        *lock(&self.store_error) = None;
+    }
+
+    fn store_error(&self) -> Option<String> {
+        let error = lock(&self.store_error);
+        error.as_ref().filter(|(at, _)| at.elapsed() < STORE_ERROR).map(|(_, words)| words.clone())
+    }
+
+    fn status(&self) -> WorkerStatus {
+        let status = match self.running.get() {
+            Some(running) => running.status(),
+            None => WorkerStatus {
+                sink: self.sink.clone(),
+                kafka_error: Some(lock(&self.waiting).clone()),
+                ..WorkerStatus::default()
+            },
+        };
+        WorkerStatus { store_error: self.store_error(), ..status }
+    }
+
+    fn beats(&self) -> bool {
+        let Some(running) = self.running.get() else { return true };
+        let beat = Duration::from_millis(self.pulse.beat.load(Ordering::Relaxed));
+        running.lanes_work() && self.started.elapsed().saturating_sub(beat) < self.patience
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Serves until the process ends.
+pub async fn serve(listener: TcpListener, surface: Arc<Surface>) -> std::io::Result<()> {
+    let routes = Router::new()
+        .route("/health", get(health))
+        .route("/ready", get(ready))
+        .route("/metrics", get(metrics))
+        .route("/status", get(|State(surface): State<Arc<Surface>>| async move { Json(surface.status()) }))
+        .with_state(surface);
+    axum::serve(listener, routes).await
+}
+
+/// The body names every component; the code follows the heartbeat alone.
+async fn health(State(surface): State<Arc<Surface>>) -> Response {
+    let status = surface.status();
+    let held = status.partitions.iter().filter(|partition| partition.hold.is_some()).count();
+    let started = surface.running.get().is_some();
+    let body = json!({
+        "poll_loop": match (started, surface.beats()) { (false, _) => "starting", (_, true) => "ok", _ => "stuck" },
+        "kafka": if started { status.kafka_error.clone().unwrap_or_else(|| "ok".to_owned()) } else { lock(&surface.waiting).clone() },
+        "storage": status.store_error.as_deref().unwrap_or("ok"),
+        "partitions": status.partitions.len(),
+        "partitions_on_hold": held,
+    });
+    let code = if surface.beats() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (code, Json(body)).into_response()
+}
+
+/// Ready once the group was joined and the store probed; an outage does not take that back.
+async fn ready(State(surface): State<Arc<Surface>>) -> Response {
+    if surface.running.get().is_some() && surface.pulse.joined.load(Ordering::Relaxed) {
+        return (StatusCode::OK, "ready\n").into_response();
+    }
+    let what =
+        if surface.running.get().is_some() { "joining the group".to_owned() } else { lock(&surface.waiting).clone() };
+    (StatusCode::SERVICE_UNAVAILABLE, format!("{what}\n")).into_response()
+}
+
+async fn metrics(State(surface): State<Arc<Surface>>) -> Response {
+    let status = surface.status();
+    match surface.metrics.text(&status, &surface.pulse) {
+        Ok(text) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}

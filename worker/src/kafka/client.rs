@@ -1,0 +1,145 @@
+//! Client settings: what users say, plus what keeps them safe, becomes librdkafka's configuration.
+//! Values that differ from the library's defaults carry their reason.
+
+use eventsink_crds::settings::{Kafka, SecurityProtocol, StartFrom};
+use rdkafka::ClientConfig;
+use rdkafka::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::statistics::Statistics;
+
+/// Takes the library's log lines into ours.
+#[derive(Debug, Default)]
+pub struct Context;
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        match level {
+            RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
+                tracing::warn!(target: "librdkafka", facility, line);
+            }
+            _ => tracing::debug!(target: "librdkafka", facility, line),
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::warn!(target: "librdkafka", %error, reason);
+    }
+
+    fn stats(&self, _: Statistics) {}
+}
+
+impl ConsumerContext for Context {}
+
+/// A consumer for `kafka`; `prefetch` bounds the bytes that the library reads ahead.
+///
+/// # Errors
+/// A setting that the library refuses, such as a certificate file that it cannot read.
+pub fn consumer(kafka: &Kafka, prefetch: usize) -> KafkaResult<BaseConsumer<Context>> {
+    config(kafka, prefetch).create_with_context(Context)
+}
+
+fn config(kafka: &Kafka, prefetch: usize) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config
+        .set("client.id", "eventsink")
+        .set("bootstrap.servers", kafka.bootstrap_servers.join(","))
+        .set("group.id", &kafka.consumer.group_id)
+        // The ledger decides where to read; the library must never decide for us.
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("auto.offset.reset", "error")
+        .set("allow.auto.create.topics", "false")
+        // Kept partitions keep their buffers in a rebalance.
+        .set("partition.assignment.strategy", "cooperative-sticky")
+        .set("check.crcs", "true")
+        .set("isolation.level", "read_committed")
+        .set("session.timeout.ms", millis(kafka.consumer.session_timeout))
+        .set("max.poll.interval.ms", millis(kafka.consumer.max_poll_interval))
+        .set("heartbeat.interval.ms", heartbeat(kafka.consumer.session_timeout))
+        // A small read-ahead: every rebalance and pause throws it away.
+        .set("queued.max.messages.kbytes", (prefetch >> 10).max(1024).to_string())
+        .set("queued.min.messages", "10000")
+        .set("fetch.max.bytes", prefetch.clamp(1 << 20, 16 << 20).to_string())
+        .set("fetch.message.max.bytes", "1048576")
+        .set("fetch.queue.backoff.ms", "100")
+        .set("topic.metadata.refresh.interval.ms", "30000")
+        .set("reconnect.backoff.max.ms", "5000");
+    if let Some(rack) = &kafka.consumer.client_rack {
+        config.set("client.rack", rack);
+    }
+    security(&mut config, kafka);
+    config
+}
+
+fn security(config: &mut ClientConfig, kafka: &Kafka) {
+    config.set("security.protocol", kafka.security_protocol.as_str());
+    if matches!(kafka.security_protocol, SecurityProtocol::SaslPlaintext | SecurityProtocol::SaslSsl) {
+        config.set("sasl.mechanism", kafka.sasl.mechanism.as_str());
+        config.set("sasl.username", kafka.sasl.username.as_deref().unwrap_or_default());
+        config.set("sasl.password", kafka.sasl.password.as_ref().map(|p| p.expose()).unwrap_or_default());
+    }
+    if !kafka.security_protocol.has_tls() {
+        return;
+    }
+    let tls = &kafka.tls;
+    // OpenSSL is built in, so the system's authorities must be looked for.
+    config.set("ssl.ca.location", tls.ca_file.as_deref().unwrap_or("probe"));
+    if let (Some(certificate), Some(key)) = (&tls.certificate_file, &tls.key_file) {
+        config.set("ssl.certificate.location", certificate);
+        config.set("ssl.key.location", key);
+    }
+    if let Some(password) = &tls.key_password {
+        config.set("ssl.key.password", password.expose());
+    }
+    if tls.insecure_skip_verify {
+        config.set("enable.ssl.certificate.verification", "false");
+        config.set("ssl.endpoint.identification.algorithm", "none");
+    }
+}
+
+fn millis(span: eventsink_crds::settings::Span) -> String {
+    span.as_duration().as_millis().to_string()
+}
+
+/// A third of the session timeout, as Kafka advises, at most three seconds.
+fn heartbeat(session: eventsink_crds::settings::Span) -> String {
+    (session.as_duration().as_millis() / 3).clamp(1, 3000).to_string()
+}
+
+/// The word that a genesis gives as its reason.
+#[must_use]
+pub fn start_word(start: &StartFrom) -> &'static str {
+    match start {
+        StartFrom::Earliest => "earliest",
+        StartFrom::Latest => "latest",
+        StartFrom::Timestamp(_) => "timestamp",
+    }
+}
+
+/// What the linked library can do, such as `ssl,sasl_scram,zstd`.
+#[must_use]
+pub fn features() -> String {
+    ClientConfig::new()
+        .create_native_config()
+        .and_then(|config| config.get("builtin.features"))
+        .unwrap_or_else(|error| error.to_string())
+}
+
+/// Asks for the group's offsets of the topics: shows that the coordinator answers and that the user may use the group.
+///
+/// # Errors
+/// The broker's words and the way out.
+pub fn may_use_group(
+    consumer: &BaseConsumer<Context>,
+    topics: &[(String, usize)],
+    timeout: std::time::Duration,
+) -> Result<(), String> {
+    let mut list = rdkafka::TopicPartitionList::new();
+    for (topic, _) in topics {
+        list.add_partition(topic, 0);
+    }
+    let answer = consumer.committed_offsets(list, timeout);
+    answer.map(drop).map_err(|error| format!("consumer group: {error}: allow this user to read the group"))
+}

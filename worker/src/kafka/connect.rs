@@ -1,0 +1,106 @@
+//! The first questions to a cluster: does it answer, who is it, are the topics there. Used by `start` and `check`.
+
+use super::client::Context;
+use super::raw::{Kind, Queue};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::RDKafkaErrorCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// What a cluster says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cluster {
+    /// Its id; empty when it gives none.
+    pub id: String,
+    /// Topics asked for, with their partition counts.
+    pub topics: Vec<(String, usize)>,
+}
+
+/// Why a cluster cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConnectError {
+    /// No answer; the words are the client's most telling ones.
+    #[error(
+        "kafka does not let us in at {servers}: {words}: check kafka.bootstrap_servers, kafka.security_protocol, kafka.tls and kafka.sasl"
+    )]
+    Unreachable {
+        /// Bootstrap servers.
+        servers: String,
+        /// The client's words.
+        words: String,
+    },
+    /// A topic that is not there or may not be read.
+    #[error("kafka topic {topic}: {words}: create it, allow this user to read it, or correct kafka.consumer.topics")]
+    Topic {
+        /// The topic.
+        topic: String,
+        /// The broker's words.
+        words: String,
+    },
+}
+
+/// Asks the cluster for its id and the topics. Blocks up to `timeout` for each. Call it before subscribing: it takes
+/// events off the consumer's queue.
+///
+/// # Errors
+/// The cluster does not answer, or a topic is missing.
+pub fn connect(
+    consumer: &BaseConsumer<Context>,
+    servers: &[String],
+    topics: &[String],
+    timeout: Duration,
+) -> Result<Cluster, ConnectError> {
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        // Why a connection fails is told by events only, not by the answer to a question.
+        let words = scope.spawn(|| most_telling(consumer, &over));
+        let found = ask(consumer, topics, timeout);
+        over.store(true, Ordering::Relaxed);
+        let words = words.join().ok().flatten();
+        found.map_err(|error| match error {
+            Asked::Silent(own) => ConnectError::Unreachable { servers: servers.join(","), words: words.unwrap_or(own) },
+            Asked::Topic(topic, words) => ConnectError::Topic { topic, words },
+        })
+    })
+}
+
+enum Asked {
+    Silent(String),
+    Topic(String, String),
+}
+
+fn ask(consumer: &BaseConsumer<Context>, topics: &[String], timeout: Duration) -> Result<Cluster, Asked> {
+    let mut found = Vec::with_capacity(topics.len());
+    for topic in topics {
+        let metadata = consumer.fetch_metadata(Some(topic), timeout).map_err(|e| Asked::Silent(e.to_string()))?;
+        let Some(answer) = metadata.topics().first() else {
+            return Err(Asked::Topic(topic.clone(), "the cluster does not know it".to_owned()));
+        };
+        if let Some(error) = answer.error() {
+            return Err(Asked::Topic(topic.clone(), RDKafkaErrorCode::from(error).to_string()));
+        }
+        found.push((topic.clone(), answer.partitions().len()));
+    }
+    let id = consumer.client().fetch_cluster_id(timeout).unwrap_or_default();
+    Ok(Cluster { id, topics: found })
+}
+
+/// Waits for events until `over`; the words of the error that says most.
+fn most_telling(consumer: &BaseConsumer<Context>, over: &AtomicBool) -> Option<String> {
+    let queue = Queue::of(consumer);
+    let mut best: Option<(u8, String)> = None;
+    while !over.load(Ordering::Relaxed) {
+        let Some(event) = queue.poll(Duration::from_millis(50)) else { continue };
+        let Kind::Error(fault) = event.kind() else { continue };
+        let rank = match fault.code {
+            RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed => 4,
+            RDKafkaErrorCode::SSL => 3,
+            RDKafkaErrorCode::AllBrokersDown => 1,
+            _ => 2,
+        };
+        if best.as_ref().is_none_or(|(known, _)| rank >= *known) {
+            best = Some((rank, fault.text));
+        }
+    }
+    best.map(|(_, words)| words)
+}

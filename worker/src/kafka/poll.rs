@@ -1,0 +1,529 @@
+//! The poll thread: one consumer, one queue. It routes records, carries out commands, and never blocks on
+//! storage; only a revocation waits, up to its deadline, for the partitions that leave.
+
+use super::TopicPartition;
+use super::batch::Batch;
+use super::client::Context;
+use super::raw::{self, Event, Fault, Kind, Queue, RawRecord};
+use crate::runtime::Budget;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::{Offset, TopicPartitionList};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+use tracing::{debug, info, warn};
+
+/// How long one poll waits; commands wait as long at most.
+const POLL: Duration = Duration::from_millis(20);
+/// A batch is handed over at this size.
+const BATCH_BYTES: usize = 256 << 10;
+/// A batch is handed over at this many records.
+const BATCH_RECORDS: usize = 1024;
+/// Positions and watermarks are told this often.
+const POSITIONS: Duration = Duration::from_millis(500);
+/// A seek is tried again after this long when the partition is not being fetched yet.
+const SEEK_RETRY: Duration = Duration::from_millis(50);
+
+/// What the poll thread is asked to do.
+#[derive(Debug)]
+pub enum Command {
+    /// Read from an offset on.
+    Seek {
+        /// Partition.
+        at: TopicPartition,
+        /// First offset.
+        offset: i64,
+        /// Leader epoch at the offset, so that the broker validates it; -1 when unknown.
+        epoch: i32,
+        /// What records carry from then on.
+        generation: u64,
+    },
+    /// Stop fetching.
+    Pause(TopicPartition),
+    /// Fetch again.
+    Resume(TopicPartition),
+    /// Commit asynchronously.
+    Commit {
+        /// Partition.
+        at: TopicPartition,
+        /// Next offset to be read.
+        offset: i64,
+        /// Leader epoch of the last record below it; -1 when unknown.
+        epoch: i32,
+        /// The ledger's note.
+        metadata: String,
+    },
+    /// The partition that was told to leave has nothing left to do.
+    Released(TopicPartition),
+    /// Leave the group and end.
+    Shutdown,
+}
+
+/// What the poll thread tells of a partition.
+#[derive(Debug)]
+pub enum Delivery {
+    /// The partition is ours now.
+    Assigned,
+    /// Records, in offset order.
+    Records {
+        /// Read generation.
+        generation: u64,
+        /// The records.
+        batch: Batch,
+    },
+    /// All records below this offset have been delivered.
+    Position {
+        /// Read generation.
+        generation: u64,
+        /// Next offset to be delivered.
+        position: i64,
+    },
+    /// The log, as the last fetch saw it.
+    Watermarks {
+        /// First offset.
+        low: i64,
+        /// Next offset.
+        high: i64,
+    },
+    /// The consumer reported an error for the partition.
+    Fault {
+        /// Read generation.
+        generation: u64,
+        /// The library's code.
+        code: RDKafkaErrorCode,
+        /// The library's words.
+        text: String,
+    },
+    /// A commit was answered.
+    Committed {
+        /// What went wrong, if anything.
+        error: Option<RDKafkaErrorCode>,
+    },
+    /// The partition leaves; answer with [`Command::Released`].
+    Revoke {
+        /// It already belongs to another member.
+        lost: bool,
+    },
+    /// The deadline for leaving is over.
+    Deadline,
+}
+
+/// Where deliveries go.
+pub type Deliver = Box<dyn Fn(&TopicPartition, Delivery) + Send>;
+
+/// What the poll thread shares with the rest of the process.
+#[derive(Debug, Default)]
+pub struct Pulse {
+    /// Milliseconds since the process started at the last turn of the loop.
+    pub beat: AtomicU64,
+    /// True once partitions, perhaps none, were assigned.
+    pub joined: std::sync::atomic::AtomicBool,
+    /// Rebalances seen.
+    pub rebalances: AtomicU64,
+    /// Records delivered.
+    pub records: AtomicU64,
+    /// Bytes of keys and values delivered.
+    pub bytes: AtomicU64,
+    /// Commits that failed.
+    pub commit_failures: AtomicU64,
+    /// Last error of the client as a whole.
+    pub fault: std::sync::Mutex<Option<String>>,
+}
+
+struct Slot {
+    at: TopicPartition,
+    /// Read generation; 0 until the first seek, and records of it are dropped.
+    generation: u64,
+    batch: Batch,
+    paused: bool,
+    seek: Option<(i64, i32, u64)>,
+    leaving: bool,
+}
+
+/// See the module.
+pub struct Poller {
+    consumer: Arc<BaseConsumer<Context>>,
+    commands: Receiver<Command>,
+    deliver: Deliver,
+    budget: Arc<Budget>,
+    pulse: Arc<Pulse>,
+    started: Instant,
+    /// How long a leaving partition may take.
+    deadline: Duration,
+    slots: HashMap<TopicPartition, Slot>,
+    names: HashMap<(usize, i32), TopicPartition>,
+    choked: bool,
+    /// Some slot has records that were not handed over.
+    pending: bool,
+    seek_again: Option<Instant>,
+}
+
+/// Why the poll thread ended.
+#[derive(Debug, thiserror::Error)]
+#[error("kafka client ended: {0}")]
+pub struct Fatal(String);
+
+impl Poller {
+    /// A poller for `consumer`, which is subscribed already.
+    pub fn new(
+        consumer: Arc<BaseConsumer<Context>>,
+        commands: Receiver<Command>,
+        deliver: Deliver,
+        shared: (Arc<Budget>, Arc<Pulse>, Instant),
+        deadline: Duration,
+    ) -> Self {
+        let (budget, pulse, started) = shared;
+        Self {
+            consumer,
+            commands,
+            deliver,
+            budget,
+            pulse,
+            started,
+            deadline,
+            slots: HashMap::new(),
+            names: HashMap::new(),
+            choked: false,
+            pending: false,
+            seek_again: None,
+        }
+    }
+
+    /// Runs until [`Command::Shutdown`] or a fatal error. `assign` takes partitions without a group.
+    ///
+    /// # Errors
+    /// The client reported a fatal error.
+    pub fn run(mut self, assign: Vec<TopicPartition>) -> Result<(), Fatal> {
+        let queue = Queue::of(&self.consumer);
+        if !assign.is_empty() {
+            let list = list(&assign, Offset::End);
+            self.consumer.assign(&list).map_err(|e| Fatal(e.to_string()))?;
+            self.assigned(assign);
+        }
+        let mut told = Instant::now();
+        loop {
+            self.pulse.beat.store(self.started.elapsed().as_millis() as u64, Ordering::Relaxed);
+            while let Ok(command) = self.commands.try_recv() {
+                if matches!(command, Command::Shutdown) {
+                    self.leave_all();
+                    return self.close(&queue);
+                }
+                self.command(command);
+            }
+            self.seek_pending();
+            self.breathe();
+            match queue.poll(if self.pending { Duration::ZERO } else { POLL }) {
+                Some(event) => self.event(&event)?,
+                None => self.flush(),
+            }
+            if told.elapsed() >= POSITIONS {
+                told = Instant::now();
+                self.flush();
+                self.tell_positions();
+            }
+        }
+    }
+
+    fn event(&mut self, event: &Event) -> Result<(), Fatal> {
+        match event.kind() {
+            Kind::Record(record) => self.record(record),
+            Kind::Assign(partitions) => {
+                self.pulse.rebalances.fetch_add(1, Ordering::Relaxed);
+                let assigned: Vec<_> = partitions.into_iter().map(named).collect();
+                if let Err(error) = self.consumer.incremental_assign(&list(&assigned, Offset::End)) {
+                    warn!(%error, "assignment failed");
+                }
+                self.assigned(assigned);
+            }
+            Kind::Revoke(partitions) => {
+                self.pulse.rebalances.fetch_add(1, Ordering::Relaxed);
+                self.revoke(partitions.into_iter().map(named).collect());
+            }
+            Kind::Committed(commits) => {
+                for commit in commits {
+                    if let Some(error) = commit.error {
+                        self.pulse.commit_failures.fetch_add(1, Ordering::Relaxed);
+                        debug!(topic = commit.topic, partition = commit.partition, %error, "commit failed");
+                    }
+                    let at = named((commit.topic, commit.partition));
+                    (self.deliver)(&at, Delivery::Committed { error: commit.error });
+                }
+            }
+            Kind::Error(fault) => return self.fault(fault),
+            Kind::Other => {}
+        }
+        Ok(())
+    }
+
+    fn record(&mut self, record: RawRecord<'_>) {
+        let handle = (record.topic_handle(), record.partition());
+        if !self.names.contains_key(&handle) {
+            let at = named((record.topic(), record.partition()));
+            self.names.insert(handle, at);
+        }
+        let Some(slot) = self.names.get(&handle).and_then(|at| self.slots.get_mut(at)) else { return };
+        if slot.generation == 0 || slot.seek.is_some() || slot.leaving {
+            return;
+        }
+        let size = record.key().map_or(0, <[u8]>::len) + record.value().map_or(0, <[u8]>::len);
+        self.pulse.records.fetch_add(1, Ordering::Relaxed);
+        self.pulse.bytes.fetch_add(size as u64, Ordering::Relaxed);
+        slot.batch.push(record);
+        self.pending = true;
+        if slot.batch.memory() >= BATCH_BYTES || slot.batch.len() >= BATCH_RECORDS {
+            hand_over(slot, &self.deliver, &self.budget);
+        }
+    }
+
+    fn flush(&mut self) {
+        self.pending = false;
+        for slot in self.slots.values_mut().filter(|slot| !slot.batch.is_empty()) {
+            hand_over(slot, &self.deliver, &self.budget);
+        }
+    }
+
+    /// New partitions wait, paused at the end of the log, until their start is known.
+    fn assigned(&mut self, partitions: Vec<TopicPartition>) {
+        self.pulse.joined.store(true, Ordering::Relaxed);
+        if partitions.is_empty() {
+            return;
+        }
+        info!(partitions = %names(&partitions), "partitions assigned");
+        if let Err(error) = self.consumer.pause(&list(&partitions, Offset::Invalid)) {
+            warn!(%error, "pause failed");
+        }
+        for at in partitions {
+            let slot = Slot {
+                at: at.clone(),
+                generation: 0,
+                batch: Batch::default(),
+                paused: true,
+                seek: None,
+                leaving: false,
+            };
+            self.slots.insert(at.clone(), slot);
+            (self.deliver)(&at, Delivery::Assigned);
+        }
+    }
+
+    fn revoke(&mut self, partitions: Vec<TopicPartition>) {
+        info!(partitions = %names(&partitions), lost = self.consumer.assignment_lost(), "partitions revoked");
+        self.leave(&partitions, self.consumer.assignment_lost());
+        // The library remembers the application's pause across assignments.
+        let leaving = list(&partitions, Offset::Invalid);
+        if let Err(error) = self.consumer.resume(&leaving).and_then(|()| self.consumer.incremental_unassign(&leaving)) {
+            warn!(%error, "revocation failed");
+        }
+    }
+
+    fn leave_all(&mut self) {
+        let all: Vec<_> = self.slots.keys().cloned().collect();
+        self.leave(&all, false);
+    }
+
+    /// Lets each partition finish what its manifest has promised, up to the deadline.
+    fn leave(&mut self, partitions: &[TopicPartition], lost: bool) {
+        for at in partitions {
+            if let Some(slot) = self.slots.get_mut(at) {
+                slot.leaving = true;
+                slot.batch = Batch::default();
+                (self.deliver)(at, Delivery::Revoke { lost });
+            }
+        }
+        let until = Instant::now() + self.deadline;
+        let mut told = false;
+        while partitions.iter().any(|at| self.slots.contains_key(at)) {
+            self.pulse.beat.store(self.started.elapsed().as_millis() as u64, Ordering::Relaxed);
+            match self.commands.recv_timeout(POLL) {
+                Ok(command) => self.command(command),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            if Instant::now() >= until && !told {
+                told = true;
+                for at in partitions.iter().filter(|at| self.slots.contains_key(*at)) {
+                    warn!(partition = %at, "left to be adopted: its cut was not finished before the deadline");
+                    (self.deliver)(at, Delivery::Deadline);
+                }
+            }
+            if Instant::now() >= until + Duration::from_secs(5) {
+                break;
+            }
+        }
+        self.slots.retain(|at, _| !partitions.contains(at));
+    }
+
+    fn command(&mut self, command: Command) {
+        match command {
+            Command::Seek { at, offset, epoch, generation } => {
+                if let Some(slot) = self.slots.get_mut(&at) {
+                    slot.batch = Batch::default();
+                    slot.seek = Some((offset, epoch, generation));
+                    self.seek_again = None;
+                }
+            }
+            Command::Pause(at) => self.pause(&at, true),
+            Command::Resume(at) => self.pause(&at, false),
+            Command::Commit { at, offset, epoch, metadata } => self.commit(&at, offset, epoch, metadata),
+            Command::Released(at) => {
+                self.slots.remove(&at);
+            }
+            Command::Shutdown => {}
+        }
+    }
+
+    fn pause(&mut self, at: &TopicPartition, pause: bool) {
+        let Some(slot) = self.slots.get_mut(at) else { return };
+        slot.paused = pause;
+        let one = list(std::slice::from_ref(at), Offset::Invalid);
+        let result = if pause {
+            self.consumer.pause(&one)
+        } else if self.choked {
+            Ok(())
+        } else {
+            self.consumer.resume(&one)
+        };
+        if let Err(error) = result {
+            warn!(partition = %at, %error, "pause or resume failed");
+        }
+    }
+
+    /// Carries out the seeks that wait; one that comes before the fetcher has started is tried again.
+    fn seek_pending(&mut self) {
+        if self.seek_again.is_some_and(|at| Instant::now() < at) {
+            return;
+        }
+        self.seek_again = None;
+        let pending: Vec<_> =
+            self.slots.values().filter_map(|slot| slot.seek.map(|seek| (slot.at.clone(), seek))).collect();
+        for (at, (offset, epoch, generation)) in pending {
+            match self.seek(&at, offset, epoch) {
+                Ok(()) => {
+                    if let Some(slot) = self.slots.get_mut(&at) {
+                        slot.seek = None;
+                        slot.generation = generation;
+                    }
+                    self.pause(&at, false);
+                }
+                Err(error) => {
+                    debug!(partition = %at, offset, error, "seek is tried again");
+                    self.seek_again = Some(Instant::now() + SEEK_RETRY);
+                }
+            }
+        }
+    }
+
+    fn seek(&self, at: &TopicPartition, offset: i64, epoch: i32) -> Result<(), String> {
+        let one = list(std::slice::from_ref(at), Offset::Offset(offset));
+        raw::set_leader_epoch(&one, &at.topic, at.partition, epoch);
+        let done = self.consumer.seek_partitions(one, Duration::from_secs(1)).map_err(|e| e.to_string())?;
+        done.elements().first().map_or(Ok(()), |element| element.error().map_err(|e| e.to_string()))
+    }
+
+    fn commit(&self, at: &TopicPartition, offset: i64, epoch: i32, metadata: String) {
+        let mut one = TopicPartitionList::with_capacity(1);
+        let mut element = one.add_partition(&at.topic, at.partition);
+        let set = element.set_offset(Offset::Offset(offset));
+        element.set_metadata(metadata);
+        raw::set_leader_epoch(&one, &at.topic, at.partition, epoch);
+        if let Err(error) = set.and_then(|()| self.consumer.commit(&one, CommitMode::Async)) {
+            debug!(partition = %at, offset, %error, "commit failed");
+            let error = error.rdkafka_error_code();
+            (self.deliver)(at, Delivery::Committed { error: error.or(Some(RDKafkaErrorCode::Fail)) });
+        }
+    }
+
+    /// Pauses everything while the byte budget is gone, and keeps polling: membership outlives an outage.
+    fn breathe(&mut self) {
+        let choked = if self.choked { self.budget.is_tight() } else { self.budget.is_gone() };
+        if choked == self.choked {
+            return;
+        }
+        self.choked = choked;
+        let reading: Vec<_> = self.slots.values().filter(|slot| !slot.paused).map(|slot| slot.at.clone()).collect();
+        let all = list(&reading, Offset::Invalid);
+        info!(paused = choked, used = self.budget.used(), limit = self.budget.limit(), "byte budget");
+        let result = if choked { self.consumer.pause(&all) } else { self.consumer.resume(&all) };
+        if let Err(error) = result {
+            warn!(%error, "pause or resume failed");
+        }
+    }
+
+    fn tell_positions(&self) {
+        let Ok(positions) = self.consumer.position() else { return };
+        for element in positions.elements() {
+            let at = named((element.topic().to_owned(), element.partition()));
+            let Some(slot) = self.slots.get(&at) else { continue };
+            if let Some((low, high)) = raw::watermarks(&self.consumer, &at.topic, at.partition) {
+                (self.deliver)(&at, Delivery::Watermarks { low, high });
+            }
+            if let Offset::Offset(position) = element.offset()
+                && slot.generation > 0
+                && slot.seek.is_none()
+                && !slot.leaving
+            {
+                (self.deliver)(&at, Delivery::Position { generation: slot.generation, position });
+            }
+        }
+    }
+
+    fn fault(&mut self, fault: Fault) -> Result<(), Fatal> {
+        if fault.fatal {
+            return Err(Fatal(fault.text));
+        }
+        if let Some(at) = fault.partition.map(named) {
+            self.flush();
+            let generation = self.slots.get(&at).filter(|slot| slot.seek.is_none()).map_or(0, |slot| slot.generation);
+            if generation > 0 {
+                (self.deliver)(&at, Delivery::Fault { generation, code: fault.code, text: fault.text });
+            }
+            return Ok(());
+        }
+        let mut last = self.pulse.fault.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if last.as_deref() != Some(&fault.text) {
+            warn!(error = fault.text, code = %fault.code, "kafka");
+            *last = Some(fault.text);
+        }
+        Ok(())
+    }
+
+    /// Leaves the group: the library revokes what is left and says when it is done.
+    fn close(mut self, queue: &Queue) -> Result<(), Fatal> {
+        self.consumer.close_queue().map_err(|e| Fatal(e.to_string()))?;
+        let until = Instant::now() + Duration::from_secs(10);
+        while !self.consumer.closed() && Instant::now() < until {
+            let Some(event) = queue.poll(POLL) else { continue };
+            if let Kind::Revoke(partitions) = event.kind() {
+                self.revoke(partitions.into_iter().map(named).collect());
+            }
+        }
+        Ok(())
+    }
+}
+
+fn hand_over(slot: &mut Slot, deliver: &Deliver, budget: &Budget) {
+    let batch = std::mem::take(&mut slot.batch);
+    budget.add(batch.memory());
+    deliver(&slot.at, Delivery::Records { generation: slot.generation, batch });
+}
+
+fn named((topic, partition): (String, i32)) -> TopicPartition {
+    TopicPartition { topic: topic.into(), partition }
+}
+
+fn names(partitions: &[TopicPartition]) -> String {
+    partitions.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+}
+
+fn list(partitions: &[TopicPartition], offset: Offset) -> TopicPartitionList {
+    let mut list = TopicPartitionList::with_capacity(partitions.len());
+    for at in partitions {
+        if list.add_partition_offset(&at.topic, at.partition, offset).is_err() {
+            list.add_partition(&at.topic, at.partition);
+        }
+    }
+    list
+}

@@ -1,0 +1,245 @@
+//! A lane: one thread that owns some partitions, so that no state of a partition is shared or locked.
+//! Decoding and encoding happen here; nothing here waits for a broker or a store.
+
+use super::Budget;
+use super::partition::Partition;
+use super::session::{Resolved, Session};
+use crate::cut::{CommitNote, Input, Limits, Manifest, Now, PutOutcome};
+use crate::files::{Encoding, Identity, PlannedFile, Rules};
+use crate::kafka::TopicPartition;
+use crate::kafka::poll::{Command, Delivery};
+use crate::metrics::Metrics;
+use crate::store::ledger::LedgerError;
+use bytes::Bytes;
+use eventsink_crds::settings::OnLoss;
+use eventsink_crds::status::PartitionStatus;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
+
+/// Time passes for the partitions this often.
+const TICK: Duration = Duration::from_millis(100);
+/// A cut that frees less than this is not closed for want of memory.
+const WORTH_CLOSING: usize = 1 << 20;
+
+/// What a lane is told.
+pub enum Message {
+    /// By the poll thread.
+    Kafka(TopicPartition, Delivery),
+    /// By a task of the partition's own.
+    Done(TopicPartition, u64, Done),
+    /// Nothing more will come.
+    Stop,
+}
+
+/// The result of something that had to wait.
+pub enum Done {
+    /// Tip, genesis and committed offset.
+    Resolved(Resolved),
+    /// The put of a manifest.
+    ManifestPut(Result<PutOutcome, LedgerError>),
+    /// The puts of files.
+    FilesPut(Result<(), String>),
+    /// Which files of an adopted cut are missing, and its rules when they are not ours.
+    FilesChecked {
+        /// Places in the manifest.
+        result: Result<Vec<usize>, String>,
+        /// Rules of another digest.
+        rules: Option<Result<Rules, LedgerError>>,
+    },
+    /// First offset of the log.
+    Low {
+        /// Read generation that asked.
+        generation: u64,
+        /// The offset.
+        low: i64,
+    },
+}
+
+/// What all lanes share.
+pub struct Shared {
+    /// Kafka and ledger questions.
+    pub session: Arc<Session>,
+    /// Rules in force.
+    pub rules: Arc<Rules>,
+    /// How rows become bytes.
+    pub encoding: Encoding,
+    /// When cuts close.
+    pub limits: Limits,
+    /// Setting `on_loss`.
+    pub on_loss: OnLoss,
+    /// Byte budget.
+    pub budget: Arc<Budget>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// Start of the process; the zero of the machine's time.
+    pub started: Instant,
+    /// To the poll thread.
+    pub commands: Sender<Command>,
+    /// Runs what waits.
+    pub io: tokio::runtime::Handle,
+    /// Uploads at a time.
+    pub uploads: Arc<Semaphore>,
+    /// To the lanes; set once, before the first delivery.
+    pub lanes: OnceLock<Vec<Sender<Message>>>,
+    /// What `/status` shows of each partition.
+    pub status: Mutex<HashMap<TopicPartition, PartitionStatus>>,
+}
+
+impl Shared {
+    /// Monotonic time since the process started.
+    pub fn now(&self) -> Now {
+        self.started.elapsed()
+    }
+
+    pub(super) fn skip_losses(&self) -> bool {
+        self.on_loss == OnLoss::Skip
+    }
+
+    pub(super) fn ledger_id(&self) -> &str {
+        &self.session.ledger().owner().ledger
+    }
+
+    pub(super) fn identity(&self, at: &TopicPartition, topic_id: String) -> Arc<Identity> {
+        let owner = self.session.ledger().owner();
+        Arc::new(Identity {
+            ledger: owner.ledger.clone(),
+            sink: owner.sink.clone(),
+            cluster_id: owner.cluster_id.clone(),
+            topic: at.topic.to_string(),
+            topic_id,
+            partition: at.partition,
+        })
+    }
+
+    pub(super) fn note(&self, nonce: String) -> String {
+        CommitNote { ledger: self.ledger_id().to_owned(), nonce }.to_text()
+    }
+
+    /// Tells the poll thread; once it has ended there is nothing left to tell.
+    pub(super) fn command(&self, command: Command) {
+        let _ = self.commands.send(command);
+    }
+
+    /// Sends to the lane that owns the partition.
+    pub fn route(&self, at: &TopicPartition, message: Message) {
+        let lanes = self.lanes.get().map_or(&[][..], Vec::as_slice);
+        let Some(lane) = lanes.get(lane_of(at, lanes.len())) else { return };
+        // A lane that has ended needs no more messages.
+        let _ = lane.send(message);
+    }
+
+    pub(super) fn spawn(
+        self: &Arc<Self>,
+        at: TopicPartition,
+        incarnation: u64,
+        task: impl Future<Output = Done> + Send + 'static,
+    ) -> AbortHandle {
+        let shared = Arc::clone(self);
+        let task = async move {
+            let done = task.await;
+            shared.route(&at, Message::Done(at.clone(), incarnation, done));
+        };
+        self.io.spawn(task).abort_handle()
+    }
+
+    pub(super) fn detach(&self, task: impl Future<Output = ()> + Send + 'static) {
+        drop(self.io.spawn(task));
+    }
+
+    /// Puts one planned file, a few at a time over all partitions.
+    pub(super) async fn put_file(&self, cut: &Manifest, plan: &PlannedFile, body: &Bytes) -> Result<(), String> {
+        // The semaphore is never closed.
+        let _permit = self.uploads.acquire().await;
+        let begun = Instant::now();
+        let result = self.session.ledger().put_file(cut, plan, body).await;
+        let outcome = if result.is_ok() { "ok" } else { "foreign" };
+        self.metrics.upload_seconds.with_label_values(&[outcome]).observe(begun.elapsed().as_secs_f64());
+        if result.is_ok() {
+            self.metrics.files.with_label_values(&[plan.kind.as_str()]).inc();
+            self.metrics.file_bytes.observe(body.len() as f64);
+            tracing::info!(key = plan.key, rows = plan.rows, bytes = body.len(), "file written");
+        }
+        result
+    }
+}
+
+fn lane_of(at: &TopicPartition, lanes: usize) -> usize {
+    let topic = at.topic.bytes().fold(0_usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+    topic.wrapping_add(at.partition.unsigned_abs() as usize).checked_rem(lanes).unwrap_or(0)
+}
+
+/// Runs a lane until it is told to stop.
+pub fn run(shared: &Arc<Shared>, messages: &Receiver<Message>) {
+    let mut partitions: HashMap<TopicPartition, Partition> = HashMap::new();
+    let incarnations = AtomicU64::new(0);
+    let mut ticked = Instant::now();
+    loop {
+        match messages.recv_timeout(TICK) {
+            Ok(Message::Kafka(at, delivery)) => {
+                kafka(shared, &mut partitions, &at, delivery, &incarnations);
+            }
+            Ok(Message::Done(at, incarnation, done)) => {
+                if let Some(partition) = partitions.get_mut(&at).filter(|p| p.incarnation() == incarnation) {
+                    partition.done(done);
+                }
+            }
+            Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        if ticked.elapsed() >= TICK {
+            ticked = Instant::now();
+            tick(shared, &mut partitions);
+        }
+        partitions.retain(|at, partition| {
+            let keep = !partition.is_released();
+            if !keep {
+                shared.status.lock().unwrap_or_else(PoisonError::into_inner).remove(at);
+            }
+            keep
+        });
+    }
+}
+
+fn kafka(
+    shared: &Arc<Shared>,
+    partitions: &mut HashMap<TopicPartition, Partition>,
+    at: &TopicPartition,
+    delivery: Delivery,
+    incarnations: &AtomicU64,
+) {
+    if matches!(delivery, Delivery::Assigned) {
+        let incarnation = incarnations.fetch_add(1, Ordering::Relaxed);
+        partitions.insert(at.clone(), Partition::new(at.clone(), incarnation, Arc::clone(shared)));
+        return;
+    }
+    match partitions.get_mut(at) {
+        Some(partition) => partition.deliver(delivery),
+        None => match delivery {
+            Delivery::Records { batch, .. } => shared.budget.sub(batch.memory()),
+            Delivery::Revoke { .. } | Delivery::Deadline => shared.command(Command::Released(at.clone())),
+            _ => {}
+        },
+    }
+}
+
+fn tick(shared: &Arc<Shared>, partitions: &mut HashMap<TopicPartition, Partition>) {
+    for partition in partitions.values_mut() {
+        partition.input(Input::Tick);
+    }
+    if shared.budget.is_short()
+        && let Some(largest) = partitions.values_mut().max_by_key(|partition| partition.buffered_bytes())
+        && largest.buffered_bytes() >= WORTH_CLOSING
+    {
+        shared.metrics.early_cuts.inc();
+        largest.input(Input::ShortOfMemory);
+    }
+    let mut status = shared.status.lock().unwrap_or_else(PoisonError::into_inner);
+    for (at, partition) in partitions.iter() {
+        status.insert(at.clone(), partition.status());
+    }
+}

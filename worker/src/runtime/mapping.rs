@@ -1,0 +1,76 @@
+//! Settings, as users write them, to what the rooms of the worker take. Pure.
+
+use crate::cut::Limits;
+use crate::events;
+use crate::files::{self, Encoding, Rules};
+use crate::store::{self, Backoff, S3Options, StoreOptions};
+use eventsink_crds::settings::{self, Settings};
+
+/// Where objects go.
+pub fn store_options(settings: &Settings) -> StoreOptions {
+    let storage = &settings.storage;
+    let backend = match storage.backend {
+        settings::Backend::File => store::Backend::File { base_path: storage.file.base_path.clone().into() },
+        settings::Backend::S3 => {
+            let s3 = &storage.s3;
+            store::Backend::S3(Box::new(S3Options {
+                bucket: s3.bucket.clone(),
+                base_path: s3.base_path.clone(),
+                region: s3.region.clone(),
+                endpoint: s3.endpoint.clone(),
+                path_style: s3.uses_path_style(),
+                access_key_id: s3.access_key_id.clone(),
+                secret_access_key: s3.secret_access_key.clone(),
+                session_token: s3.session_token.clone(),
+                ca_file: s3.ca_file.clone().map(Into::into),
+                insecure_http: s3.insecure_http,
+            }))
+        }
+    };
+    StoreOptions { backend }
+}
+
+/// Waits between tries at the store.
+pub fn backoff(settings: &Settings) -> Backoff {
+    Backoff { initial: settings.retry.initial_delay.as_duration(), max: settings.retry.max_delay.as_duration() }
+}
+
+/// When cuts close; a file takes at most a quarter of the budget.
+pub fn limits(settings: &Settings, budget: usize) -> Limits {
+    let rotation = &settings.rotation;
+    Limits {
+        max_bytes: rotation.max_bytes.as_u64().min(budget as u64 / 4),
+        max_records: rotation.max_records,
+        max_age: rotation.max_age.as_duration(),
+        max_idle: rotation.max_idle.as_duration(),
+    }
+}
+
+/// Every setting that changes rows or keys.
+pub fn rules(settings: &Settings) -> Rules {
+    Rules {
+        partition_by: match settings.storage.partition_by {
+            settings::PartitionBy::EventTime => files::PartitionBy::EventTime,
+            settings::PartitionBy::KafkaTimestamp => files::PartitionBy::KafkaTimestamp,
+        },
+        default_schema_version: settings.storage.default_schema_version.clone(),
+        non_cloud_events: match settings.events.non_cloud_events {
+            settings::NonCloudEvents::Reject => events::NonCloudEvents::Reject,
+            settings::NonCloudEvents::Skip => events::NonCloudEvents::Skip,
+        },
+        ..Rules::default()
+    }
+}
+
+/// How rows become bytes; row groups are small enough for many open files.
+pub fn encoding(settings: &Settings, budget: usize) -> Encoding {
+    Encoding {
+        compression: match settings.storage.compression {
+            settings::Compression::Zstd => files::Compression::Zstd,
+            settings::Compression::Snappy => files::Compression::Snappy,
+            settings::Compression::Gzip => files::Compression::Gzip,
+            settings::Compression::None => files::Compression::None,
+        },
+        row_group_bytes: (64 << 20).min(budget / 8),
+    }
+}

@@ -1,0 +1,11 @@
+//! Wiring: threads, budget, start and stop.
+
+mod budget;
+mod lane;
+pub mod mapping;
+mod partition;
+mod session;
+mod start;
+
+pub use budget::{Budget, limit};
+pub use start::{Options, Running, StartError, start};

@@ -1,0 +1,245 @@
+//! What a partition must know before its first record: topic id, genesis, tip, committed offset. Asks Kafka and the
+//! ledger, again and again until both have answered; decides nothing that `cut::resolve` decides.
+
+use crate::cut::manifest::{Genesis, MANIFEST_VERSION, PartitionStart};
+use crate::cut::{CommitNote, Committed, Evidence, Hold, HoldReason, Resolution, resolve};
+use crate::kafka::TopicPartition;
+use crate::kafka::client::{Context, start_word};
+use crate::kafka::raw;
+use crate::store::ledger::{Ledger, LedgerError};
+use eventsink_crds::settings::{OnLoss, OnOffsetsMoved, Settings, StartFrom};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::{Offset, TopicPartitionList};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::Mutex;
+
+/// How long Kafka may take to answer one question.
+const ASK: Duration = Duration::from_secs(15);
+/// Pause before a question is asked again.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+/// Topic facts are asked anew after this long, so that a topic made again is noticed.
+const FRESH: Duration = Duration::from_secs(5);
+/// Stands for the id of a topic where the broker gives none.
+const NO_TOPIC_ID: &str = "0";
+
+/// Facts of one topic.
+#[derive(Debug, Clone)]
+pub struct Topic {
+    /// Id, or `0`.
+    pub id: String,
+    /// Where its partitions start, or why they cannot.
+    pub genesis: Result<Genesis, Hold>,
+}
+
+/// See the module.
+pub struct Session {
+    consumer: Arc<BaseConsumer<Context>>,
+    ledger: Ledger,
+    settings: Arc<Settings>,
+    topics: Mutex<HashMap<Arc<str>, (Instant, Topic)>>,
+}
+
+/// What is known of a partition now.
+#[derive(Debug)]
+pub struct Resolved {
+    /// Id of its topic.
+    pub topic_id: String,
+    /// What to do first.
+    pub resolution: Resolution,
+}
+
+type Answer<T> = Result<T, String>;
+
+impl Session {
+    /// A session over one consumer and one ledger.
+    pub fn new(consumer: Arc<BaseConsumer<Context>>, ledger: Ledger, settings: Arc<Settings>) -> Self {
+        Self { consumer, ledger, settings, topics: Mutex::new(HashMap::new()) }
+    }
+
+    /// The ledger.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Finds where a partition goes on. Returns when all is known, however long that takes.
+    pub async fn resolve(self: &Arc<Self>, at: &TopicPartition) -> Resolved {
+        let topic = self.topic(&at.topic).await;
+        let held = |hold| Resolved { topic_id: topic.id.clone(), resolution: Resolution::Hold(hold) };
+        let genesis = match &topic.genesis {
+            Ok(genesis) => genesis,
+            Err(hold) => return held(hold.clone()),
+        };
+        let tip = match self.ledger.tip(&at.topic, &topic.id, at.partition).await {
+            Ok(tip) => tip,
+            Err(error) => return held(error.hold(0)),
+        };
+        let wanted = vec![at.clone()];
+        let committed = self.ask("committed offset", move |session| session.committed(&wanted)).await;
+        let tip_done = tip.as_ref().is_some_and(|(_, done)| *done);
+        let evidence = Evidence {
+            ledger: self.ledger.owner().ledger.clone(),
+            tip: tip.map(|(manifest, _)| manifest),
+            tip_done,
+            start: genesis.start(at.partition),
+            committed: committed.into_iter().next().flatten().map(|(committed, _)| committed),
+            ignore_moved: self.settings.kafka.on_offsets_moved == OnOffsetsMoved::Ignore,
+        };
+        Resolved { topic_id: topic.id.clone(), resolution: resolve(evidence) }
+    }
+
+    /// First and next offset of a partition, asked of the broker.
+    pub async fn low_watermark(self: &Arc<Self>, at: TopicPartition) -> i64 {
+        self.ask("first offset", move |session| session.watermarks(&at)).await.0
+    }
+
+    async fn topic(self: &Arc<Self>, name: &Arc<str>) -> Topic {
+        // One question per topic, however many partitions wait for the answer.
+        let mut topics = self.topics.lock().await;
+        if let Some((asked, topic)) = topics.get(name)
+            && asked.elapsed() < FRESH
+        {
+            return topic.clone();
+        }
+        let asked = Arc::clone(name);
+        let id = self.ask("topic id", move |session| raw::topic_id(&session.consumer, &asked, ASK)).await;
+        let id = id.unwrap_or_else(|| NO_TOPIC_ID.to_owned());
+        let genesis = self.genesis(name, &id).await;
+        let topic = Topic { id, genesis };
+        topics.insert(Arc::clone(name), (Instant::now(), topic.clone()));
+        topic
+    }
+
+    async fn genesis(self: &Arc<Self>, name: &Arc<str>, id: &str) -> Result<Genesis, Hold> {
+        let at_start = |error: LedgerError| error.hold(0);
+        if let Some(genesis) = self.ledger.genesis(name, id).await.map_err(at_start)? {
+            return Ok(genesis);
+        }
+        let others = self.ledger.topic_ids(name).await;
+        if let Some(other) = others.iter().find(|other| *other != id)
+            && self.settings.kafka.on_loss == OnLoss::Hold
+        {
+            let detail = format!(
+                "topic {name} has id {id}, the ledger knows it as {other}: it was deleted and made again; \
+                 set kafka.on_loss to skip to start anew with the new topic"
+            );
+            return Err(Hold { reason: HoldReason::TopicRecreated, from: 0, to: 0, detail });
+        }
+        let asked = Arc::clone(name);
+        let found = self.ask("partition starts", move |session| session.starts(&asked)).await?;
+        let genesis =
+            Genesis { version: MANIFEST_VERSION, ledger: self.ledger.owner().ledger.clone(), partitions: found };
+        let genesis = self.ledger.fix_genesis(name, id, &genesis).await.map_err(at_start)?;
+        tracing::info!(topic = &**name, topic_id = id, partitions = genesis.partitions.len(), "genesis fixed");
+        Ok(genesis)
+    }
+
+    /// Every partition's start: the group's commit wins, then the setting.
+    fn starts(&self, topic: &Arc<str>) -> Answer<Result<Vec<PartitionStart>, Hold>> {
+        let metadata = self.consumer.fetch_metadata(Some(topic), ASK).map_err(|e| e.to_string())?;
+        let count = metadata.topics().first().map_or(0, |t| t.partitions().len());
+        if count == 0 {
+            return Err(format!("topic {topic} has no partitions"));
+        }
+        let count = i32::try_from(count).map_err(|e| e.to_string())?;
+        let all: Vec<_> = (0..count).map(|partition| TopicPartition { topic: Arc::clone(topic), partition }).collect();
+        let committed = self.committed(&all)?;
+        let mut starts = Vec::with_capacity(all.len());
+        for (at, committed) in all.iter().zip(committed) {
+            starts.push(match committed {
+                Some((committed, epoch)) => {
+                    if let Some(hold) = self.foreign_note(&committed) {
+                        return Ok(Err(hold));
+                    }
+                    PartitionStart { offset: committed.offset, epoch, why: "committed".to_owned() }
+                }
+                None => self.configured_start(at)?,
+            });
+        }
+        Ok(Ok(starts))
+    }
+
+    /// A commit that names a ledger while there is no genesis: the ledger is gone, or it is another's group.
+    fn foreign_note(&self, committed: &Committed) -> Option<Hold> {
+        let note = committed.note.as_ref()?;
+        let (reason, detail) = if note.ledger == self.ledger.owner().ledger {
+            let detail = "the group's offsets name a ledger whose genesis is not in the bucket: restore the objects under _eventsink/";
+            (HoldReason::LedgerMissing, detail.to_owned())
+        } else {
+            let detail = format!(
+                "the group's offsets were committed for ledger {}, this one is {}: use a new consumer group, or restore the bucket",
+                note.ledger,
+                self.ledger.owner().ledger
+            );
+            (HoldReason::GroupShared, detail)
+        };
+        Some(Hold { reason, from: committed.offset, to: committed.offset, detail })
+    }
+
+    fn configured_start(&self, at: &TopicPartition) -> Answer<PartitionStart> {
+        let start = &self.settings.kafka.consumer.start_from;
+        let (low, high) = self.watermarks(at)?;
+        let offset = match start {
+            StartFrom::Earliest => low,
+            StartFrom::Latest => high,
+            StartFrom::Timestamp(time) => {
+                let mut list = TopicPartitionList::new();
+                let asked = list.add_partition_offset(&at.topic, at.partition, Offset::Offset(time.timestamp_millis()));
+                asked.map_err(|e| e.to_string())?;
+                let found = self.consumer.offsets_for_times(list, ASK).map_err(|e| e.to_string())?;
+                match found.elements().first().map(|element| element.offset()) {
+                    Some(Offset::Offset(offset)) => offset,
+                    _ => high,
+                }
+            }
+        };
+        Ok(PartitionStart { offset, epoch: -1, why: start_word(start).to_owned() })
+    }
+
+    fn watermarks(&self, at: &TopicPartition) -> Answer<(i64, i64)> {
+        self.consumer.fetch_watermarks(&at.topic, at.partition, ASK).map_err(|e| e.to_string())
+    }
+
+    /// The group's commits with their epochs, in the order asked; metadata is read as bytes, since others may have
+    /// committed what is no text.
+    fn committed(&self, wanted: &[TopicPartition]) -> Answer<Vec<Option<(Committed, i32)>>> {
+        let mut list = TopicPartitionList::new();
+        for at in wanted {
+            list.add_partition(&at.topic, at.partition);
+        }
+        let found = self.consumer.committed_offsets(list, ASK).map_err(|e| e.to_string())?;
+        let notes = raw::metadata(&found);
+        let mut committed = Vec::with_capacity(wanted.len());
+        for ((element, note), at) in found.elements().iter().zip(notes).zip(wanted) {
+            element.error().map_err(|e| e.to_string())?;
+            if (element.topic(), element.partition()) != (&*at.topic, at.partition) {
+                return Err("the answer has another order than the question".to_owned());
+            }
+            let epoch = raw::leader_epoch(&found, &at.topic, at.partition);
+            committed.push(match element.offset() {
+                Offset::Offset(offset) => Some((Committed { offset, note: CommitNote::parse(&note) }, epoch)),
+                _ => None,
+            });
+        }
+        Ok(committed)
+    }
+
+    /// Asks on a thread that may block, until there is an answer.
+    async fn ask<T: Send + 'static>(
+        self: &Arc<Self>,
+        what: &'static str,
+        question: impl Fn(&Self) -> Answer<T> + Send + Sync + 'static,
+    ) -> T {
+        let question = Arc::new(question);
+        loop {
+            let (session, asked) = (Arc::clone(self), Arc::clone(&question));
+            let answer = tokio::task::spawn_blocking(move || asked(&session)).await;
+            match answer.unwrap_or_else(|error| Err(error.to_string())) {
+                Ok(answer) => return answer,
+                Err(error) => tracing::warn!(what, error, "kafka does not answer, asking again"),
+            }
+            tokio::time::sleep(ASK_AGAIN).await;
+        }
+    }
+}

@@ -1,0 +1,359 @@
+//! One suite for every kind of store: a temporary folder always, S3 when `EVENTSINK_TEST_S3_ENDPOINT`, `_BUCKET`,
+//! `_KEY` and `_SECRET` name one (`make test` starts one). Asserts what the ledger builds on, through the public API.
+
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use eventsink_worker::store::{
+    Backend, Backoff, Guarantee, Listed, Put, S3Options, Secret, Store, StoreErrorKind, StoreOptions, Tail, retry,
+};
+use futures::{StreamExt, TryStreamExt};
+use tempfile::TempDir;
+
+const BODY: Bytes = Bytes::from_static(b"0123456789");
+
+fn folder() -> (TempDir, Store) {
+    let folder = tempfile::tempdir().unwrap();
+    let base_path = folder.path().join("base");
+    let store = Store::open(&StoreOptions { backend: Backend::File { base_path } }).unwrap();
+    (folder, store)
+}
+
+/// The S3 options of the environment, with a prefix of its own for every run of every case.
+fn s3_options(case: &str) -> Option<S3Options> {
+    let variable = |name: &str| std::env::var(format!("EVENTSINK_TEST_S3_{name}"));
+    let endpoint = variable("ENDPOINT").ok()?;
+    let needed = |name| variable(name).unwrap_or_else(|_| panic!("EVENTSINK_TEST_S3_{name} is missing"));
+    let run = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos();
+    Some(S3Options {
+        bucket: needed("BUCKET"),
+        base_path: format!("/suite/{run}/{case}/"),
+        insecure_http: endpoint.starts_with("http://"),
+        endpoint: Some(endpoint),
+        path_style: true,
+        access_key_id: Some(Secret::new(needed("KEY"))),
+        secret_access_key: Some(Secret::new(needed("SECRET"))),
+        ..S3Options::default()
+    })
+}
+
+fn open_s3(options: S3Options) -> Store {
+    Store::open(&StoreOptions { backend: Backend::S3(Box::new(options)) }).unwrap()
+}
+
+/// Written past the test harness, which would swallow it: a case that did not run must not look like one that passed.
+fn say_not_run(case: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr(), "NOT RUN on S3, EVENTSINK_TEST_S3_ENDPOINT is not set: {case}");
+}
+
+macro_rules! on_every_store {
+    ($($case:ident),* $(,)?) => {
+        mod disk {
+            $(#[tokio::test]
+            async fn $case() {
+                let (_folder, store) = super::folder();
+                super::$case(store).await;
+            })*
+        }
+        mod s3 {
+            $(#[tokio::test]
+            async fn $case() {
+                match super::s3_options(stringify!($case)) {
+                    Some(options) => super::$case(super::open_s3(options)).await,
+                    None => super::say_not_run(stringify!($case)),
+                }
+            })*
+        }
+    };
+}
+
+on_every_store!(
+    a_created_object_is_there_whole,
+    a_second_create_changes_nothing,
+    of_racing_creators_one_wins_and_its_content_is_whole,
+    what_is_absent_is_none_and_not_an_error,
+    a_tail_tells_the_size_of_the_whole,
+    an_empty_object_has_an_empty_tail,
+    a_listing_beyond_one_page_is_complete_and_sorted,
+    the_first_key_is_the_least_below_the_folder,
+    a_folder_whose_name_begins_alike_is_not_listed,
+    keys_arrive_and_return_verbatim,
+    a_key_that_would_leave_the_folder_is_refused,
+    the_probe_finds_create_only,
+    a_large_body_survives_the_way_there_and_back,
+    a_retried_create_can_run_in_a_task_of_its_own,
+);
+
+async fn a_created_object_is_there_whole(store: Store) {
+    assert_eq!(store.create("a/b.parquet", BODY).await.unwrap(), Put::Created);
+    assert_eq!(store.get("a/b.parquet").await.unwrap(), Some(BODY));
+    assert_eq!(store.size("a/b.parquet").await.unwrap(), Some(10));
+}
+
+async fn a_second_create_changes_nothing(store: Store) {
+    store.create("k", BODY).await.unwrap();
+    let other = Bytes::from_static(b"other");
+    assert_eq!(store.create("k", other).await.unwrap(), Put::Exists);
+    assert_eq!(store.get("k").await.unwrap(), Some(BODY));
+}
+
+async fn of_racing_creators_one_wins_and_its_content_is_whole(store: Store) {
+    let rivals = (0..8_u8).map(|n| {
+        let store = store.clone();
+        tokio::spawn(async move {
+            let body = Bytes::from(vec![n; 1 << 20]);
+            // A store may answer "conflict" while the race is open; the worker then tries again, and so do we.
+            loop {
+                match store.create("race/k", body.clone()).await {
+                    Ok(Put::Created) => return Some(n),
+                    Ok(Put::Exists) => return None,
+                    Err(e) => assert_eq!(e.kind(), StoreErrorKind::Conflict, "{e}"),
+                }
+            }
+        })
+    });
+    let outcomes: Vec<Option<u8>> = futures::future::join_all(rivals).await.into_iter().map(Result::unwrap).collect();
+    let winners: Vec<u8> = outcomes.into_iter().flatten().collect();
+    assert_eq!(winners.len(), 1, "winners: {winners:?}");
+    let found = store.get("race/k").await.unwrap().unwrap();
+    assert!(found == vec![winners[0]; 1 << 20], "the object is not what the winner wrote");
+}
+
+async fn what_is_absent_is_none_and_not_an_error(store: Store) {
+    assert_eq!(store.get("no/k").await.unwrap(), None);
+    assert_eq!(store.size("no/k").await.unwrap(), None);
+    assert_eq!(store.tail("no/k", 4).await.unwrap(), None);
+    assert_eq!(store.tail("no/k", 0).await.unwrap(), None);
+    assert_eq!(store.first("no").await.unwrap(), None);
+    assert_eq!(store.list("no").await.unwrap(), []);
+    assert_eq!(store.list("").await.unwrap(), []);
+}
+
+async fn a_tail_tells_the_size_of_the_whole(store: Store) {
+    store.create("k", BODY).await.unwrap();
+    for (len, end) in [(4, "6789"), (10, "0123456789"), (11, "0123456789"), (0, "")] {
+        let expected = Tail { bytes: Bytes::from_static(end.as_bytes()), size: 10 };
+        assert_eq!(store.tail("k", len).await.unwrap(), Some(expected), "last {len} bytes");
+    }
+}
+
+async fn an_empty_object_has_an_empty_tail(store: Store) {
+    assert_eq!(store.create("k", Bytes::new()).await.unwrap(), Put::Created);
+    assert_eq!(store.get("k").await.unwrap(), Some(Bytes::new()));
+    let expected = Tail { bytes: Bytes::new(), size: 0 };
+    assert_eq!(store.tail("k", 4).await.unwrap(), Some(expected));
+}
+
+async fn a_listing_beyond_one_page_is_complete_and_sorted(store: Store) {
+    let key = |n: u32| format!("many/{}/{:05}.json", n % 3, 99_999 - n);
+    futures::stream::iter((0..1050).map(|n| store_one(&store, key(n))))
+        .buffer_unordered(16)
+        .try_collect::<Vec<_>>()
+        .await
+        .unwrap();
+    let mut expected: Vec<String> = (0..1050).map(key).collect();
+    expected.sort();
+    let listed: Vec<String> = store.list("many").await.unwrap().into_iter().map(|l| l.key).collect();
+    assert_eq!(listed, expected);
+}
+
+async fn store_one(store: &Store, key: String) -> Result<Put, eventsink_worker::store::StoreError> {
+    store.create(&key, BODY).await
+}
+
+async fn the_first_key_is_the_least_below_the_folder(store: Store) {
+    // Byte order differs from the order of walking folders: '-' is less than '/'.
+    for key in ["z/cuts/b.json", "z/cuts/a/c.json", "z/cuts/a-b.json", "z/a.json", "0.json"] {
+        store.create(key, BODY).await.unwrap();
+    }
+    assert_eq!(store.first("z/cuts").await.unwrap().as_deref(), Some("z/cuts/a-b.json"));
+    assert_eq!(store.first("").await.unwrap().as_deref(), Some("0.json"));
+}
+
+async fn a_folder_whose_name_begins_alike_is_not_listed(store: Store) {
+    store.create("t/1/k", BODY).await.unwrap();
+    store.create("t/10/k", BODY).await.unwrap();
+    let expected = [Listed { key: "t/1/k".into(), size: 10 }];
+    assert_eq!(store.list("t/1").await.unwrap(), expected);
+}
+
+async fn keys_arrive_and_return_verbatim(store: Store) {
+    let mut keys = [
+        "t/v1/dt=2025-12-21/pid=0/20251221_100000_offset12345_count1000.parquet",
+        "odd/a%2Fb.parquet",
+        "odd/%41",
+        "odd/a%252Fb",
+        "odd/100%",
+        "odd/a b+c&d=e==",
+        "odd/(q)'!*~@$,;:",
+        "odd/<x>[y]{z}^`|\"",
+        "odd/back\\slash?q#frag",
+        "odd/ü-漢字-🦀",
+        "odd/%2E%2E/k",
+    ];
+    keys.sort_unstable();
+    for key in keys {
+        assert_eq!(store.create(key, BODY).await.unwrap(), Put::Created, "{key}");
+        assert_eq!(store.get(key).await.unwrap(), Some(BODY), "{key}");
+    }
+    let listed: Vec<String> = store.list("").await.unwrap().into_iter().map(|l| l.key).collect();
+    assert_eq!(listed, keys);
+}
+
+async fn a_key_that_would_leave_the_folder_is_refused(store: Store) {
+    for key in ["../k", "a/../../k", "/k", "a//k", "a/", "a/./k", "a\nb"] {
+        let error = store.create(key, BODY).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Other, "{key}: {error}");
+    }
+    assert_eq!(store.list("").await.unwrap(), []);
+}
+
+async fn the_probe_finds_create_only(store: Store) {
+    assert_eq!(store.probe("p1").await.unwrap(), Guarantee::CreateOnly);
+    assert_eq!(store.probe("p1").await.unwrap(), Guarantee::CreateOnly, "with a used token");
+}
+
+async fn a_large_body_survives_the_way_there_and_back(store: Store) {
+    let body: Bytes = (0..40_000_000_u32).map(|n| (n / 251) as u8).collect::<Vec<u8>>().into();
+    assert_eq!(store.create("large", body.clone()).await.unwrap(), Put::Created);
+    assert!(store.get("large").await.unwrap() == Some(body), "the object differs");
+}
+
+async fn a_retried_create_can_run_in_a_task_of_its_own(store: Store) {
+    let none = Backoff { initial: Duration::ZERO, max: Duration::ZERO };
+    let task = tokio::spawn(async move {
+        let key = String::from("k");
+        retry(none, "put k", || store.create(&key, BODY), |_, _| {}).await
+    });
+    assert_eq!(task.await.unwrap(), Put::Created);
+}
+
+/// What only a folder can get wrong.
+mod folder_faults {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_key_is_the_path_of_its_file() {
+        let (folder, store) = folder();
+        store.create("t/dt=2025-12-21/a%2Fb.parquet", BODY).await.unwrap();
+        let file = folder.path().join("base/t/dt=2025-12-21/a%2Fb.parquet");
+        assert_eq!(std::fs::read(file).unwrap(), BODY);
+    }
+
+    #[tokio::test]
+    async fn what_a_killed_worker_left_half_written_is_no_object() {
+        let (folder, store) = folder();
+        let cuts = folder.path().join("base/cuts");
+        std::fs::create_dir_all(&cuts).unwrap();
+        std::fs::write(cuts.join("a.json#1"), "{half").unwrap();
+        assert_eq!(store.first("cuts").await.unwrap(), None);
+        assert_eq!(store.list("").await.unwrap(), []);
+        assert_eq!(store.size("cuts/a.json").await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn what_a_killed_worker_left_half_written_is_in_nobodys_way() {
+        let (folder, store) = folder();
+        std::fs::write(folder.path().join("base/a.json#1"), "{half").unwrap();
+        assert_eq!(store.create("a.json", BODY).await.unwrap(), Put::Created);
+        assert_eq!(store.get("a.json").await.unwrap(), Some(BODY));
+    }
+
+    #[tokio::test]
+    async fn a_base_folder_that_vanished_is_not_created_again() {
+        let (folder, store) = folder();
+        std::fs::remove_dir(folder.path().join("base")).unwrap();
+        assert_eq!(store.create("k", BODY).await.unwrap_err().kind(), StoreErrorKind::NoBucket);
+        assert_eq!(store.first("cuts").await.unwrap_err().kind(), StoreErrorKind::NoBucket);
+        assert!(!folder.path().join("base").exists());
+    }
+
+    #[tokio::test]
+    async fn a_base_path_below_a_file_is_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let backend = Backend::File { base_path: file.join("base") };
+        let error = Store::open(&StoreOptions { backend }).unwrap_err().to_string();
+        assert!(error.contains("file/base") && error.contains("Not a directory"), "{error}");
+    }
+
+    /// Nobody may create folders in sysfs, not even root.
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_folder_nobody_may_write_is_denied() {
+        let backend = Backend::File { base_path: "/sys/eventsink".into() };
+        let error = Store::open(&StoreOptions { backend }).unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Denied, "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_folder_says_where_it_is() {
+        let (folder, store) = folder();
+        let whole = folder.path().canonicalize().unwrap();
+        assert_eq!(store.describe(), format!("file://{}/base", whole.display()));
+    }
+}
+
+/// What only S3 can get wrong.
+mod s3_faults {
+    use super::*;
+
+    async fn kinds(store: &Store) -> [Option<StoreErrorKind>; 6] {
+        [
+            store.create("k", BODY).await.err(),
+            store.get("k").await.err(),
+            store.tail("k", 1).await.err(),
+            store.size("k").await.err(),
+            store.first("p").await.err(),
+            store.list("p").await.err(),
+        ]
+        .map(|e| e.map(|e| e.kind()))
+    }
+
+    #[tokio::test]
+    async fn a_wrong_secret_is_denied_and_not_repeated() {
+        let Some(options) = s3_options("denied") else {
+            return;
+        };
+        let secret = Some(Secret::new("canary-secret"));
+        let key = options.access_key_id.clone().unwrap();
+        let store = open_s3(S3Options { secret_access_key: secret, ..options });
+        assert_eq!(kinds(&store).await, [Some(StoreErrorKind::Denied); 6]);
+        let error = store.create("k", BODY).await.unwrap_err();
+        let text = format!("{error} {error:?} {store:?}");
+        assert!(!text.contains("canary-secret") && !text.contains("Signature="), "{text}");
+        assert!(!error.to_string().split_whitespace().any(|w| w == key.expose()), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_missing_bucket_is_named_and_never_looks_like_a_missing_key() {
+        let Some(options) = s3_options("bucket") else {
+            return;
+        };
+        let store = open_s3(S3Options { bucket: "no-such-bucket".into(), ..options });
+        assert_eq!(kinds(&store).await, [Some(StoreErrorKind::NoBucket); 6]);
+        let error = store.create("k", BODY).await.unwrap_err().to_string();
+        assert!(error.contains("s3://no-such-bucket"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_port_nobody_listens_on_is_unreachable_and_named() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        let store = open_s3(S3Options {
+            bucket: "lake".into(),
+            endpoint: Some(format!("http://{address}")),
+            insecure_http: true,
+            path_style: true,
+            access_key_id: Some(Secret::new("id")),
+            secret_access_key: Some(Secret::new("secret")),
+            ..S3Options::default()
+        });
+        let error = store.create("k", BODY).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Unreachable);
+        assert!(error.to_string().contains(&address.to_string()), "{error}");
+    }
+}
