@@ -266,7 +266,7 @@ impl Ledger {
         let body = body.map_err(|e| LedgerError::Damaged { key: key.to_owned(), detail: e.to_string() })?;
         loop {
             if self.create(key, body.clone()).await == Put::Created {
-                return Ok(parse(key, &body)?);
+                return parse(key, &body);
             }
             if let Some(found) = self.read(key).await? {
                 return Ok(found);
