@@ -2,9 +2,9 @@
 
 use std::fmt::Display;
 
-use super::{Finding, FindingKind, PartitionId, Totals};
+use super::{Finding, FindingKind, PartitionId};
 use crate::cut::manifest::Manifest;
-use crate::files::{FileKind, Footer, PlannedFile};
+use crate::files::{Footer, PlannedFile};
 
 /// Where a file's footer differs from its plan; empty when it is the planned one.
 ///
@@ -77,17 +77,25 @@ pub(super) fn orphan(key: &str, footer: &Footer, standing: &Standing) -> Option<
         // Put since the listing.
         return None;
     }
-    let original = manifest.files.iter().find(|plan| plan.kind == footer.kind && plan.digest == footer.digest);
-    match original {
-        Some(plan) => {
-            let what = format!("is a copy of {}: its {} rows are there twice", plan.key, footer.rows);
-            Some(Finding::new(FindingKind::CopiedFile, key, what, "delete the copy"))
-        }
-        None => {
-            let what = format!("names manifest {} of offsets {cut}, which plans no such file", footer.nonce);
-            told(what, "either the manifest was changed, then restore it, or move the file away")
-        }
+    let what = format!("names manifest {} of offsets {cut}, which plans no such file", footer.nonce);
+    told(what, "either the manifest was changed, then restore it, or move the file away")
+}
+
+/// The planned file whose rows the file at `key`, which `manifest` does not plan, has.
+pub(super) fn original<'a>(key: &str, footer: &Footer, manifest: &'a Manifest) -> Option<&'a PlannedFile> {
+    let ours = manifest.nonce == footer.nonce && manifest.files.iter().all(|plan| plan.key != key);
+    let same = |plan: &&PlannedFile| plan.kind == footer.kind && plan.digest == footer.digest;
+    manifest.files.iter().find(same).filter(|_| ours)
+}
+
+/// A file with the rows of a planned one; `whole` when that one can be read.
+pub(super) fn second(key: &str, plan: &PlannedFile, whole: bool) -> Finding {
+    if whole {
+        let what = format!("is a copy of {}: its {} rows are there twice", plan.key, plan.rows);
+        return Finding::new(FindingKind::CopiedFile, key, what, "delete the copy");
     }
+    let what = format!("has the {} rows of {}, which is not there or not whole", plan.rows, plan.key);
+    Finding::new(FindingKind::MovedFile, key, what, "move it back to that key")
 }
 
 /// A file of another ledger.
@@ -126,13 +134,95 @@ pub(super) fn different(manifest_key: &str, plan: &PlannedFile, differences: &[S
     Finding::new(FindingKind::DifferentFile, &plan.key, what, way_out)
 }
 
-/// Rows that a file was planned with, and that the log had lost before it was written, count as lost.
-pub(super) fn subtract_lost(totals: &mut Totals, plan: &PlannedFile, rows: u64) {
-    let lost = plan.rows.saturating_sub(rows);
-    let counted = match plan.kind {
-        FileKind::Rows => &mut totals.rows,
-        FileKind::DeadLetters => &mut totals.dead_letters,
-    };
-    *counted = counted.saturating_sub(lost);
-    totals.lost = totals.lost.saturating_add(lost);
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cut::Ranges;
+    use crate::files::{FileKind, Identity};
+
+    fn plan() -> PlannedFile {
+        PlannedFile { key: "t/a".into(), kind: FileKind::Rows, rows: 4, first: 0, last: 9, digest: "d".into() }
+    }
+
+    fn manifest() -> Manifest {
+        Manifest {
+            version: 1,
+            ledger: "l".into(),
+            topic: "t".into(),
+            partition: 0,
+            from: 0,
+            to: 10,
+            epoch: 0,
+            prev: "genesis".into(),
+            nonce: "n".into(),
+            rules: "r".into(),
+            decoder_version: 1,
+            files: vec![plan()],
+            dead: Ranges::default(),
+            filtered: Ranges::default(),
+            absent: Ranges::default(),
+            lost: Ranges::default(),
+        }
+    }
+
+    fn footer() -> Footer {
+        Footer {
+            version: "1".into(),
+            identity: Identity {
+                ledger: "l".into(),
+                sink: "s".into(),
+                cluster_id: "c".into(),
+                topic: "t".into(),
+                topic_id: "id".into(),
+                partition: 0,
+            },
+            cut_from: 0,
+            cut_to: 10,
+            nonce: "n".into(),
+            first: 0,
+            last: 9,
+            rows: 4,
+            parquet_rows: 4,
+            digest: "d".into(),
+            rules: "r".into(),
+            schema_version: Some("v1".into()),
+            dt: "2025-12-21".into(),
+            kind: FileKind::Rows,
+            decoder_version: 1,
+            incomplete: false,
+        }
+    }
+
+    fn told(footer: &Footer) -> String {
+        let id = PartitionId { topic: "t".into(), topic_id: "id".into(), partition: 0 };
+        differences(footer, &manifest(), &id, &plan()).join(", ")
+    }
+
+    #[test]
+    fn a_planned_file_has_no_difference_whichever_decoder_made_it() {
+        assert_eq!(told(&Footer { decoder_version: 2, version: "9".into(), ..footer() }), "");
+    }
+
+    #[test]
+    fn every_planned_fact_that_differs_is_told() {
+        let other = Identity { topic_id: "other".into(), partition: 3, ..footer().identity };
+        assert_eq!(
+            told(&Footer { identity: other, cut_to: 11, digest: "e".into(), ..footer() }),
+            "its topic id is other, planned is id, its partition is 3, planned is 0, its cut is 0..11, planned is \
+             0..10, its row digest is e, planned is d"
+        );
+    }
+
+    #[test]
+    fn a_footer_that_contradicts_parquet_is_told() {
+        assert_eq!(told(&Footer { parquet_rows: 3, ..footer() }), "it says 4 rows and Parquet counts 3");
+    }
+
+    #[test]
+    fn an_incomplete_file_may_have_fewer_rows_but_not_others() {
+        let fewer = Footer { rows: 1, parquet_rows: 1, digest: "e".into(), incomplete: true, ..footer() };
+        assert_eq!(told(&fewer), "");
+        assert_ne!(told(&Footer { incomplete: false, ..fewer.clone() }), "");
+        assert_ne!(told(&Footer { rows: 5, parquet_rows: 5, ..fewer }), "");
+    }
 }

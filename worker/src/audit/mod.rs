@@ -1,13 +1,14 @@
 //! Does the promise hold? Reads a bucket's ledger and the ends of its files, and says what is wrong and what to do.
 //!
 //! It writes nothing and asks Kafka nothing, so a worker may go on writing meanwhile: whatever looks wrong because it
-//! is younger than the listing is looked at once more. Judging is pure (`chain`, `file`, `inventory`); `read` and
-//! `walk` do the I/O. What leaves no trace in the bucket is beyond it: a tip deleted together with all its files and
+//! is younger than the listing is looked at once more. Judging is pure (`chain`, `file`, `inventory`, `partition`);
+//! `read` and `walk` do the I/O. What leaves no trace in the bucket is beyond it: a tip deleted together with all its files and
 //! marks, or a row changed inside a file whose footer is whole.
 
 mod chain;
 mod file;
 mod inventory;
+mod partition;
 mod read;
 mod report;
 mod walk;

@@ -27,6 +27,8 @@ pub enum FindingKind {
     DifferentFile,
     /// A second copy of a planned file.
     CopiedFile,
+    /// The rows of a planned file that is not there, under another key.
+    MovedFile,
     /// A file of another ledger.
     OtherSink,
     /// A file of this ledger whose manifest is gone or does not plan it.

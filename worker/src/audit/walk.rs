@@ -7,15 +7,15 @@ use std::sync::Arc;
 
 use futures::stream::{self, FuturesUnordered, StreamExt};
 
-use super::chain::{self, Chain, PartitionId};
+use super::chain::PartitionId;
 use super::inventory::{Inventory, Planned, TopicKeys};
+use super::partition::Partition;
 use super::read::{End, Entry, NamedLoss, Reader, unreadable};
-use super::{Finding, FindingKind, Loss, PartitionSummary, Report, TopicSummary, Totals, Unfinished, file};
-use crate::cut::Ranges;
+use super::{Finding, FindingKind, Loss, PartitionSummary, Report, TopicSummary, file};
 use crate::cut::manifest::{
     Genesis, LEDGER, Manifest, Owner, cut_key, cut_name, done_key, genesis_key, lost_key, rules_key,
 };
-use crate::files::{Footer, Rules};
+use crate::files::Rules;
 use crate::store::{Store, StoreError};
 
 /// Requests at a time.
@@ -31,23 +31,6 @@ pub(super) struct Walk<F> {
     inventory: Inventory,
     partitions: Vec<Partition>,
     unnamed: Vec<Unnamed>,
-}
-
-/// What is known of one partition.
-struct Partition {
-    id: Arc<PartitionId>,
-    chain: Chain,
-    losses: Vec<(i64, i64)>,
-    from: Option<i64>,
-    to: Option<i64>,
-    totals: Totals,
-    tip: Option<Tip>,
-}
-
-/// The newest cut, while it is not known to be finished.
-struct Tip {
-    unfinished: Unfinished,
-    totals: Totals,
 }
 
 /// One manifest to be read.
@@ -125,19 +108,10 @@ impl<F: Fn(u64, u64)> Walk<F> {
             report.findings.push(Finding::new(FindingKind::NotFinished, &report.place, what, "then audit again"));
         }
         let mut topics: BTreeMap<(String, String), Vec<PartitionSummary>> = BTreeMap::new();
-        for mut partition in self.partitions {
-            if let Some(tip) = partition.tip.take() {
-                if tip.unfinished.missing.is_empty() {
-                    partition.to = Some(tip.unfinished.to);
-                    partition.totals.add(&tip.totals);
-                } else {
-                    report.unfinished.push(tip.unfinished);
-                }
-            }
-            let id = &partition.id;
-            let from = partition.from.unwrap_or(0);
-            let to = partition.to.unwrap_or(from);
-            let summary = PartitionSummary { partition: id.partition, from, to, totals: partition.totals };
+        for partition in self.partitions {
+            let id = Arc::clone(&partition.id);
+            let (summary, unfinished) = partition.close();
+            report.unfinished.extend(unfinished);
             topics.entry((id.topic.clone(), id.topic_id.clone())).or_default().push(summary);
         }
         let topic = |((topic, topic_id), partitions)| TopicSummary { topic, topic_id, partitions };
@@ -252,21 +226,12 @@ impl<F: Fn(u64, u64)> Walk<F> {
         let beyond = keys.partitions.keys().copied().filter(|partition| *partition >= counted);
         for number in (0..counted).chain(beyond) {
             let id = PartitionId { topic: topic.to_owned(), topic_id: topic_id.to_owned(), partition: number };
-            let id = Arc::new(id);
             let start = genesis.map(|genesis| genesis.start(number).offset);
             let losses = match keys.partitions.get(&number) {
                 Some(keys) => self.named(&id, keys.lost.iter().copied()).await?,
                 None => Vec::new(),
             };
-            self.partitions.push(Partition {
-                chain: Chain::new(Arc::clone(&id), start),
-                id,
-                losses,
-                from: start,
-                to: start,
-                totals: Totals::default(),
-                tip: None,
-            });
+            self.partitions.push(Partition::new(id, start, losses));
         }
         Ok(())
     }
@@ -371,7 +336,10 @@ impl<F: Fn(u64, u64)> Walk<F> {
         let findings = self.partitions[found.at].chain.link(found.from, &manifest, ledger.as_deref());
         self.report.findings.extend(findings);
         self.rules_of(key, &manifest).await?;
-        self.account(found, key, &manifest);
+        self.partitions[found.at].account(key, &manifest, found.open);
+        for range in manifest.lost.iter() {
+            self.expect_named(found.at, key, range);
+        }
         let id = Arc::clone(&self.partitions[found.at].id);
         let cut = Arc::new(Cut { found, id, manifest });
         Ok(self.jobs(&cut, key))
@@ -392,32 +360,10 @@ impl<F: Fn(u64, u64)> Walk<F> {
         Ok(())
     }
 
-    fn account(&mut self, found: CutRef, key: &str, manifest: &Manifest) {
-        let partition = &mut self.partitions[found.at];
-        let totals = chain::totals(manifest);
-        partition.from.get_or_insert(manifest.from);
-        if found.open {
-            let unfinished = Unfinished {
-                key: key.to_owned(),
-                from: manifest.from,
-                to: manifest.to,
-                files: manifest.files.len(),
-                missing: Vec::new(),
-            };
-            partition.to.get_or_insert(manifest.from);
-            partition.tip = Some(Tip { unfinished, totals });
-        } else {
-            partition.to = Some(manifest.to);
-            partition.totals.add(&totals);
-        }
-        self.expect_named(found.at, key, &manifest.lost);
-    }
-
-    fn expect_named(&mut self, at: usize, key: &str, lost: &Ranges) {
-        for range in lost.iter() {
-            if !touches(&self.partitions[at].losses, range) {
-                self.unnamed.push(Unnamed { at, key: key.to_owned(), range });
-            }
+    /// A loss that is told must be named; one whose name is not known yet is looked up at the end.
+    fn expect_named(&mut self, at: usize, key: &str, range: (i64, i64)) {
+        if !self.partitions[at].names_loss(range) {
+            self.unnamed.push(Unnamed { at, key: key.to_owned(), range });
         }
     }
 
@@ -446,9 +392,8 @@ impl<F: Fn(u64, u64)> Walk<F> {
         let footer = match end {
             End::Footer(footer) => footer,
             End::Missing => {
-                match &mut self.partitions[found.at].tip {
-                    Some(tip) if found.open => tip.unfinished.missing.push(plan.key.clone()),
-                    _ => self.find(file::missing(&manifest_key, plan)),
+                if !(found.open && self.partitions[found.at].lacks(&plan.key)) {
+                    self.find(file::missing(&manifest_key, plan));
                 }
                 return;
             }
@@ -459,23 +404,8 @@ impl<F: Fn(u64, u64)> Walk<F> {
             return self.find(file::different(&manifest_key, plan, &differences));
         }
         if footer.incomplete {
-            self.incomplete(&job, &footer);
-        }
-    }
-
-    /// Rows that the log had lost when the file was written.
-    fn incomplete(&mut self, job: &Job, footer: &Footer) {
-        let Cut { found, manifest, .. } = &*job.cut;
-        let plan = &manifest.files[job.file];
-        let partition = &mut self.partitions[found.at];
-        let totals = match &mut partition.tip {
-            Some(tip) if found.open => &mut tip.totals,
-            _ => &mut partition.totals,
-        };
-        file::subtract_lost(totals, plan, footer.rows);
-        let range = (manifest.from, manifest.to);
-        if !touches(&partition.losses, range) {
-            self.unnamed.push(Unnamed { at: found.at, key: plan.key.clone(), range });
+            self.partitions[found.at].incomplete(plan, footer.rows, found.open);
+            self.expect_named(found.at, &plan.key, (manifest.from, manifest.to));
         }
     }
 
@@ -520,7 +450,7 @@ impl<F: Fn(u64, u64)> Walk<F> {
             let names = Inventory::of(self.reader.list(folder).await?.into_iter().map(|listed| listed.key));
             let topic = names.topics.get(&(id.topic.clone(), id.topic_id.clone()));
             let named = topic.and_then(|keys| keys.partitions.get(&id.partition));
-            if !named.is_some_and(|keys| keys.lost.range(range.0..range.1).next().is_some()) {
+            if named.is_none_or(|keys| keys.lost.range(range.0..range.1).next().is_none()) {
                 let what =
                     format!("says that the log lost offsets within {}..{}, and {folder}/ does not", range.0, range.1);
                 let way_out = "the name of a loss was deleted, or a crash came before it: restore it or note the loss";
@@ -529,10 +459,6 @@ impl<F: Fn(u64, u64)> Walk<F> {
         }
         Ok(())
     }
-}
-
-fn touches(losses: &[(i64, i64)], range: (i64, i64)) -> bool {
-    losses.iter().any(|loss| loss.0 < range.1 && range.0 < loss.1)
 }
 
 async fn look(reader: Reader, job: Job) -> Result<(Job, End), StoreError> {
@@ -563,5 +489,11 @@ async fn stranger(reader: Reader, key: String, ledger: Option<String>) -> Result
             Entry::Bad(_) => file::Standing::Unreadable,
         },
     };
-    Ok(file::orphan(&key, &footer, &standing))
+    let original = match &standing {
+        file::Standing::There(manifest) => file::original(&key, &footer, manifest),
+        _ => None,
+    };
+    let Some(plan) = original else { return Ok(file::orphan(&key, &footer, &standing)) };
+    let whole = matches!(reader.end(&plan.key).await?, End::Footer(_));
+    Ok(Some(file::second(&key, plan, whole)))
 }
