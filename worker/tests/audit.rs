@@ -209,18 +209,21 @@ async fn something_else_below_the_base_path_is_named() {
 }
 
 #[tokio::test]
-async fn unreadable_json_is_named_once() {
+async fn an_unreadable_manifest_is_named_and_so_are_its_files() {
     let (bucket, cuts) = Bucket::healthy().await;
     bucket.overwrite(&cuts[1].key(), "{\"version\": 1,");
-    assert_says(&bucket.finding().await, FindingKind::Unreadable, &cuts[1].key(), "cannot be read");
+    let findings = bucket.findings().await;
+    assert_eq!(findings.len(), 2, "{findings:#?}");
+    assert_says(&findings[0], FindingKind::Unreadable, &cuts[1].key(), "cannot be read");
+    assert_says(&findings[1], FindingKind::OrphanFile, cuts[1].file(0), "which cannot be read");
 }
 
 #[tokio::test]
 async fn a_manifest_of_a_newer_worker_is_never_taken_for_an_old_one() {
     let (bucket, cuts) = Bucket::healthy().await;
     bucket.change(&cuts[1].key(), "/version", json!(7));
-    let finding = bucket.finding().await;
-    assert_says(&finding, FindingKind::UnknownVersion, &cuts[1].key(), "has version 7");
+    let findings = bucket.findings().await;
+    assert_says(&findings[0], FindingKind::UnknownVersion, &cuts[1].key(), "has version 7");
 }
 
 #[tokio::test]
@@ -250,6 +253,27 @@ async fn a_manifest_that_forgets_a_file_is_named_and_so_is_the_file() {
     let findings = bucket.findings().await;
     assert_says(&findings[0], FindingKind::ChangedManifest, &key, "plans 1 rows, and 3 of its 3 offsets");
     assert_says(&findings[1], FindingKind::OrphanFile, file, "which plans no such file");
+}
+
+#[tokio::test]
+async fn a_manifest_with_ranges_that_are_none_is_a_finding_and_not_the_end() {
+    let (bucket, cuts) = Bucket::healthy().await;
+    bucket.change(&cuts[0].key(), "/filtered", json!([[i64::MIN, i64::MAX], [i64::MIN, i64::MAX]]));
+    let mut changed = cuts[1].manifest.clone();
+    changed.lost = serde_json::from_value(json!([[9, 7]])).unwrap();
+    bucket.overwrite(&cuts[1].key(), serde_json::to_vec(&changed).unwrap());
+    let findings = bucket.findings().await;
+    assert_eq!(findings.len(), 2, "{findings:#?}");
+    assert_says(&findings[0], FindingKind::ChangedManifest, &cuts[1].key(), "calls offsets 9..7 lost");
+    assert_says(&findings[1], FindingKind::ChangedManifest, &cuts[0].key(), "filtered, which is no range");
+}
+
+#[tokio::test]
+async fn a_file_whose_manifest_could_not_even_have_a_key_is_named() {
+    let (bucket, _) = Bucket::healthy().await;
+    let odd = Bucket::new().await.plan_for("..", &[Row("v1")]);
+    bucket.put("odd.parquet", odd.files[0].body.clone()).await;
+    assert_says(&bucket.finding().await, FindingKind::OrphanFile, "odd.parquet", "names manifest nonce-0-0");
 }
 
 #[tokio::test]

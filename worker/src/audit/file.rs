@@ -48,7 +48,7 @@ fn span(from: i64, to: i64) -> String {
 pub(super) enum Standing {
     /// Nothing.
     Missing,
-    /// Something that cannot be understood, which is a finding of its own.
+    /// Something that cannot be understood, or a key that cannot be.
     Unreadable,
     /// A manifest.
     There(Box<Manifest>),
@@ -59,7 +59,10 @@ pub(super) fn orphan(key: &str, footer: &Footer, standing: &Standing) -> Option<
     let cut = span(footer.cut_from, footer.cut_to);
     let told = |what: String, way_out: &str| Some(Finding::new(FindingKind::OrphanFile, key, what, way_out));
     let manifest = match standing {
-        Standing::Unreadable => return None,
+        Standing::Unreadable => {
+            let what = format!("names manifest {} of offsets {cut}, which cannot be read", footer.nonce);
+            return told(what, "restore the manifest, then audit again");
+        }
         Standing::Missing => {
             let what = format!("names manifest {} of offsets {cut}, which is not in the ledger", footer.nonce);
             return told(what, "the manifest was deleted: restore it from a backup or the bucket's older versions");

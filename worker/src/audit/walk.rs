@@ -361,7 +361,8 @@ impl<F: Fn(u64, u64)> Walk<F> {
 
     /// A loss that is told must be named; one whose name is not known yet is looked up at the end.
     fn expect_named(&mut self, at: usize, key: &str, range: (i64, i64)) {
-        if !self.partitions[at].names_loss(range) {
+        // A range that is none is a finding of its own.
+        if range.0 < range.1 && !self.partitions[at].names_loss(range) {
             self.unnamed.push(Unnamed { at, key: key.to_owned(), range });
         }
     }

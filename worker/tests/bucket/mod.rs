@@ -111,6 +111,15 @@ impl Bucket {
 
     /// The next cut of a partition, with nothing of it in the bucket.
     pub fn plan(&mut self, partition: i32, fates: &[Fate]) -> Cut {
+        self.plan_of(TOPIC, partition, fates)
+    }
+
+    /// A cut of another topic.
+    pub fn plan_for(&mut self, topic: &str, fates: &[Fate]) -> Cut {
+        self.plan_of(topic, 0, fates)
+    }
+
+    fn plan_of(&mut self, topic: &str, partition: i32, fates: &[Fate]) -> Cut {
         let start = (if partition == 1 { 5 } else { 0 }, GENESIS_NONCE.to_owned());
         let (from, prev) = self.tips.remove(&partition).unwrap_or(start);
         let to = from + i64::try_from(fates.len()).unwrap();
@@ -119,7 +128,7 @@ impl Bucket {
             ledger: self.ledger.clone(),
             sink: "orders".into(),
             cluster_id: "cluster".into(),
-            topic: TOPIC.into(),
+            topic: topic.into(),
             topic_id: TOPIC_ID.into(),
             partition,
         });
@@ -146,7 +155,7 @@ impl Bucket {
         let manifest = Manifest {
             version: MANIFEST_VERSION,
             ledger: self.ledger.clone(),
-            topic: TOPIC.into(),
+            topic: topic.into(),
             partition,
             from,
             to,
