@@ -2,6 +2,7 @@
 //! may not be used.
 
 mod check;
+mod demo;
 mod start;
 
 use crate::settings::{self, SettingsError};
@@ -31,6 +32,8 @@ enum Verb {
     Start(start::Start),
     /// Try settings, Kafka, topics and store, and say everything that is wrong
     Check(check::Check),
+    /// Land sample events in a folder, without any server
+    Demo(demo::Demo),
 }
 
 /// Where the settings are.
@@ -58,6 +61,7 @@ pub fn run() -> ExitCode {
     let code = match Cli::parse().verb {
         Verb::Start(verb) => verb.run(),
         Verb::Check(verb) => verb.run(),
+        Verb::Demo(verb) => verb.run(),
     };
     ExitCode::from(code)
 }
