@@ -11,7 +11,8 @@ pub enum Input {
     Tick,
     /// Encoded size of the largest file of the open cut.
     Size(u64),
-    /// The consumer's position, after every record below it has been offered.
+    /// The consumer's position, after every record below it has been taken or dropped (not [`Admit::Wait`]).
+    /// After each batch and about once a second, also when it has not moved.
     Position {
         /// Read generation that it belongs to.
         generation: u64,
@@ -22,7 +23,8 @@ pub enum Input {
     ManifestPut(PutOutcome),
     /// Every planned file that was to be put is there; or an object differs.
     FilesPut(Result<(), String>),
-    /// Which planned files of the adopted manifest are not there; or an object differs.
+    /// Which planned files of the adopted manifest are not there; or an object differs (one whose footer says
+    /// `incomplete` does not).
     FilesChecked(Result<Vec<usize>, String>),
     /// The rows of an adopted cut were read again; whether they equal what the manifest promised.
     Replayed(Result<(), String>),
@@ -77,11 +79,14 @@ pub enum PutOutcome {
 /// What the caller must do, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
-    /// Find tip, genesis and committed offset; answer with [`Input::Resolved`].
+    /// Find committed offset, genesis and tip, in this order: a commit that names a manifest is younger
+    /// than the manifest, so a tip read first may look like a missing one. Answer with [`Input::Resolved`].
     Resolve,
-    /// Drop all buffered rows and every body that waits to be put.
+    /// Drop all buffered rows and every body that waits to be put. The answers to [`Effect::Cut`],
+    /// [`Effect::PutFiles`], [`Effect::CheckFiles`] and [`Effect::EncodeReplay`] that are outstanding must not
+    /// be passed on any more; a put under way may still land, which is harmless.
     Discard,
-    /// Read from `offset` on; records carry `generation` from now on.
+    /// Read from `offset` on, also when paused; records carry `generation` from now on.
     Seek {
         /// First offset.
         offset: i64,
@@ -100,9 +105,10 @@ pub enum Effect {
     CheckFiles(Manifest),
     /// Collect the rows that follow under this manifest's own rules.
     Replay(Manifest),
-    /// Encode the rows of the adopted cut and compare; answer with [`Input::Replayed`].
+    /// Encode the rows of the adopted cut and compare the files that are missing; answer with [`Input::Replayed`].
     EncodeReplay {
-        /// Source rows are gone and the settings say to go on without them.
+        /// Source rows are gone and the settings say to go on without them: nothing is compared, and the files
+        /// that are put say so in their footers.
         incomplete: bool,
     },
     /// Commit, asynchronously; answer with [`Input::Committed`].
@@ -116,7 +122,9 @@ pub enum Effect {
     },
     /// Mark the cut that starts here as finished, best effort.
     MarkDone(i64),
-    /// Name a loss in the ledger.
+    /// Name a loss in the ledger. The name must be there before an [`Effect::PutFiles`] or [`Effect::CheckFiles`]
+    /// that follows begins: nobody looks for losses in a cut whose files are there. It may come more than once after a crash. The log lost all of it; a few of these offsets
+    /// may have reached a file before.
     NameLoss {
         /// First lost offset.
         from: i64,

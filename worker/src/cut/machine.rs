@@ -6,7 +6,8 @@
 
 use super::open::{Limits, Now, Open, Outcome, Trigger};
 use super::{
-    Admit, CutPlan, Effect, GENESIS_NONCE, Hold, HoldReason, Input, MANIFEST_VERSION, Manifest, PutOutcome, Resolution,
+    Admit, CutPlan, Effect, GENESIS_NONCE, Hold, HoldReason, Input, MANIFEST_VERSION, Manifest, PutOutcome, Ranges,
+    Resolution,
 };
 use std::time::Duration;
 
@@ -19,9 +20,17 @@ const HOLD_RECHECK: Duration = Duration::from_secs(60);
 enum Stage {
     Resolving,
     Checking(Manifest),
-    Replaying { manifest: Manifest, missing: Vec<usize>, incomplete: bool },
+    Replaying {
+        manifest: Manifest,
+        missing: Vec<usize>,
+        incomplete: bool,
+    },
     Reading,
-    Held { hold: Hold, recheck: Now },
+    /// `recheck` is `None` while the answer to a [`Effect::Resolve`] is awaited.
+    Held {
+        hold: Hold,
+        recheck: Option<Now>,
+    },
     Released,
 }
 
@@ -31,6 +40,7 @@ struct Flight {
     from: i64,
     to: i64,
     epoch: i32,
+    records: u64,
     /// Known once the manifest is in the bucket.
     nonce: Option<String>,
     /// Files still to be put when the rows of an adopted cut have been compared.
@@ -93,13 +103,17 @@ impl Machine {
     /// Next offset that the open cut expects; `None` while nothing is read.
     #[must_use]
     pub fn expected(&self) -> Option<i64> {
-        matches!(self.stage, Stage::Reading | Stage::Replaying { .. }).then_some(self.open.expected)
+        self.reads().then_some(self.open.expected)
+    }
+
+    fn reads(&self) -> bool {
+        matches!(self.stage, Stage::Reading | Stage::Replaying { .. })
     }
 
     /// Records read but not yet in a finished cut.
     #[must_use]
     pub fn buffered(&self) -> u64 {
-        self.open.records
+        self.open.records + self.flight.as_ref().map_or(0, |flight| flight.records)
     }
 
     /// When the oldest record that is not yet durable was read.
@@ -143,8 +157,7 @@ impl Machine {
 
     /// May the record at `offset` be used? Effects pushed to `fx` come before the record.
     pub fn admit(&mut self, generation: u64, offset: i64, now: Now, fx: &mut Vec<Effect>) -> Admit {
-        let reading = matches!(self.stage, Stage::Reading | Stage::Replaying { .. });
-        if !reading || generation != self.generation || offset < self.open.expected || self.leaving {
+        if !self.reads() || generation != self.generation || offset < self.open.expected || self.leaving {
             self.stale += 1;
             return Admit::Drop;
         }
@@ -167,11 +180,6 @@ impl Machine {
 
     /// The admitted record has become a row, a dead letter, or was left out.
     pub fn taken(&mut self, epoch: i32, outcome: Outcome, now: Now) {
-        let outcome = match &self.stage {
-            // Planned dispositions are binding.
-            Stage::Replaying { manifest, .. } if manifest.filtered.contains(self.open.expected) => Outcome::Filtered,
-            _ => outcome,
-        };
         self.open.take(epoch, outcome, now);
     }
 
@@ -198,15 +206,16 @@ impl Machine {
             Input::Committed { ok } => self.committed(ok, now, fx),
             Input::OutOfRange { generation, low } => self.out_of_range(generation, low, now, fx),
             Input::ConsumerError { generation, reason, detail } => {
-                if generation == self.generation && matches!(self.stage, Stage::Reading | Stage::Replaying { .. }) {
-                    let at = self.open.expected;
-                    self.hold_at(Hold { reason, from: at, to: at + 1, detail }, now, fx);
+                // A leaving partition reads nothing more: it finishes what is in flight.
+                if generation == self.generation && self.reads() && !self.leaving {
+                    self.stall(reason, detail, now, fx);
                 }
             }
-            Input::Stuck { reason, detail } => {
-                let at = self.open.expected;
-                self.hold_at(Hold { reason, from: at, to: at + 1, detail }, now, fx);
+            // What a hold has dropped already cannot be stuck.
+            Input::Stuck { reason, detail } if !matches!(self.stage, Stage::Resolving | Stage::Held { .. }) => {
+                self.stall(reason, detail, now, fx);
             }
+            Input::Stuck { .. } => {}
             Input::ShortOfMemory => {
                 if self.stage == Stage::Reading && self.flight.is_none() && !self.open.is_empty() {
                     self.close(Trigger::Memory, fx);
@@ -217,11 +226,23 @@ impl Machine {
         }
     }
 
+    fn stall(&mut self, reason: HoldReason, detail: String, now: Now, fx: &mut Vec<Effect>) {
+        let at = self.open.expected;
+        self.hold_at(Hold { reason, from: at, to: at + 1, detail }, now, fx);
+    }
+
     fn resolved(&mut self, resolution: Resolution, now: Now, fx: &mut Vec<Effect>) {
         if !matches!(self.stage, Stage::Resolving | Stage::Held { .. }) {
             return;
         }
         match resolution {
+            Resolution::Fresh(start) if self.tip.is_some() => {
+                let (from, to) = (start.offset.min(self.frontier), self.frontier.max(start.offset));
+                let detail = format!(
+                    "the ledger reached {to} and now has no manifest at all: restore the objects under _eventsink/"
+                );
+                self.hold_at(Hold { reason: HoldReason::LedgerMissing, from, to, detail }, now, fx);
+            }
             Resolution::Fresh(start) => {
                 self.frontier = start.offset;
                 self.read_from(start.offset, start.epoch, fx);
@@ -260,6 +281,8 @@ impl Machine {
             return self.hold_at(hold, now, fx);
         }
         self.frontier = manifest.from;
+        // Its writer may have stopped between the manifest and the names.
+        name_losses(&manifest.lost, fx);
         fx.push(Effect::CheckFiles(manifest.clone()));
         self.stage = Stage::Checking(manifest);
     }
@@ -283,14 +306,22 @@ impl Machine {
         }
     }
 
-    /// Passes the offsets below `offset` that did not come. In an adopted cut they must have been absent
-    /// before; and a record at or past its `to` ends the replay.
+    /// Passes the offsets below `offset` that did not come. In an adopted cut none of them may be needed
+    /// for a missing file; and a record at or past its `to` ends the replay.
     fn pass_gap(&mut self, offset: i64, now: Now, fx: &mut Vec<Effect>) {
-        let Stage::Replaying { manifest, incomplete, .. } = &mut self.stage else { return };
+        let Stage::Replaying { manifest, missing, incomplete } = &mut self.stage else { return };
         let until = offset.min(manifest.to);
         let from = self.open.expected;
-        let known = (from..until).all(|o| manifest.absent.contains(o) || manifest.lost.contains(o));
-        if !known {
+        let mut gone = Ranges::default();
+        for at in (from..until).filter(|at| !manifest.absent.contains(*at) && !manifest.lost.contains(*at)) {
+            // The last record below `to` may be among those gone: then its epoch is not known.
+            self.open.epoch = -1;
+            let needed = |file: &usize| manifest.files.get(*file).is_some_and(|f| f.first <= at && at <= f.last);
+            if !manifest.filtered.contains(at) && missing.iter().any(needed) {
+                gone.push(at, at + 1);
+            }
+        }
+        if !gone.is_empty() {
             if !self.skip_losses {
                 let detail = format!(
                     "the log no longer has offsets {from} to {until}, which manifest {} promises: restore them, or set kafka.on_loss to skip to go on without them",
@@ -299,7 +330,7 @@ impl Machine {
                 return self.hold_at(Hold { reason: HoldReason::OffsetLost, from, to: until, detail }, now, fx);
             }
             *incomplete = true;
-            fx.push(Effect::NameLoss { from, to: until });
+            name_losses(&gone, fx);
         }
         self.open.skip_to(until);
         if offset >= manifest.to {
@@ -325,6 +356,7 @@ impl Machine {
             from: manifest.from,
             to: manifest.to,
             epoch: manifest.epoch,
+            records: self.open.records,
             nonce: Some(manifest.nonce.clone()),
             missing,
             trigger: None,
@@ -355,6 +387,7 @@ impl Machine {
             from: open.from,
             to: open.expected,
             epoch: open.epoch,
+            records: open.records,
             nonce: None,
             missing: vec![],
             trigger: Some(trigger),
@@ -379,6 +412,8 @@ impl Machine {
             PutOutcome::Won(manifest) => {
                 assert_eq!(manifest.from, flight.from, "the manifest is of the cut in flight");
                 flight.nonce = Some(manifest.nonce);
+                // Not before: a rival may have read what this worker found gone.
+                name_losses(&manifest.lost, fx);
                 fx.push(Effect::PutFiles((0..manifest.files.len()).collect()));
             }
             PutOutcome::Rival(_) if self.leaving => self.release(fx),
@@ -390,7 +425,7 @@ impl Machine {
     }
 
     fn files_put(&mut self, result: Result<(), String>, now: Now, fx: &mut Vec<Effect>) {
-        let Some(flight) = self.flight.take() else { return };
+        let Some(flight) = self.flight.take_if(|flight| flight.nonce.is_some()) else { return };
         if let Err(detail) = result {
             let hold = Hold { reason: HoldReason::ForeignObject, from: flight.from, to: flight.to, detail };
             return self.hold_at(hold, now, fx);
@@ -421,10 +456,9 @@ impl Machine {
 
     fn tick(&mut self, now: Now, fx: &mut Vec<Effect>) {
         if let Stage::Held { recheck, .. } = &mut self.stage
-            && now >= *recheck
-            && !self.leaving
+            && recheck.is_some_and(|at| now >= at)
         {
-            *recheck = now + HOLD_RECHECK;
+            *recheck = None;
             fx.push(Effect::Resolve);
         }
         if !self.leaving {
@@ -437,9 +471,11 @@ impl Machine {
     }
 
     fn position(&mut self, generation: u64, position: i64, now: Now, fx: &mut Vec<Effect>) {
-        if generation != self.generation || position <= self.open.expected {
+        // A leaving partition drops records: their offsets must not look absent.
+        if generation != self.generation || self.leaving {
             return;
         }
+        // The log may end where the adopted cut does: no record will show its end.
         if matches!(&self.stage, Stage::Replaying { manifest, .. } if position >= manifest.to) {
             self.pass_gap(position, now, fx);
         }
@@ -477,25 +513,21 @@ impl Machine {
     }
 
     fn out_of_range(&mut self, generation: u64, low: i64, now: Now, fx: &mut Vec<Effect>) {
-        let reading = matches!(self.stage, Stage::Reading | Stage::Replaying { .. });
-        if generation != self.generation || !reading {
+        if generation != self.generation || !self.reads() || self.leaving {
             return;
         }
         let from = self.open.expected;
-        if low > from && self.skip_losses && self.stage == Stage::Reading {
-            fx.push(Effect::NameLoss { from, to: low });
-            self.open.lost.push(from, low);
-            self.open.expected = low;
-            self.open.since.get_or_insert(now);
-            self.open.last = now;
-            self.generation += 1;
-            return fx.push(Effect::Seek { offset: low, epoch: -1, generation: self.generation });
-        }
         if low > from && self.skip_losses {
-            self.generation += 1;
+            // An adopted cut may end within the loss: what lies past its `to` is lost to the next cut.
             self.pass_gap(low, now, fx);
-            let offset = self.open.expected.max(low);
-            return fx.push(Effect::Seek { offset, epoch: -1, generation: self.generation });
+            if self.stage == Stage::Reading {
+                self.open.lose_to(low, now);
+            }
+            if self.reads() {
+                self.generation += 1;
+                fx.push(Effect::Seek { offset: low, epoch: -1, generation: self.generation });
+            }
+            return;
         }
         let detail = if low > from {
             format!(
@@ -517,7 +549,7 @@ impl Machine {
         if self.hold() != Some(&hold) {
             fx.push(Effect::Held(hold.clone()));
         }
-        self.stage = Stage::Held { hold, recheck: now + HOLD_RECHECK };
+        self.stage = Stage::Held { hold, recheck: Some(now + HOLD_RECHECK) };
         if self.leaving {
             self.release(fx);
         }
@@ -551,6 +583,10 @@ impl Machine {
         fx.push(Effect::Discard);
         fx.push(Effect::Release);
     }
+}
+
+fn name_losses(lost: &Ranges, fx: &mut Vec<Effect>) {
+    fx.extend(lost.iter().map(|(from, to)| Effect::NameLoss { from, to }));
 }
 
 #[cfg(test)]

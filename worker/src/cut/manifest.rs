@@ -160,10 +160,11 @@ pub fn done_key(topic: &str, topic_id: &str, partition: i32, from: i64) -> Strin
     format!("{}/{partition}/done/{}", topic_prefix(topic, topic_id), cut_name(from))
 }
 
-/// Key of the name of a loss `[from, to)`.
+/// Key of the name of a loss `[from, to)`. Both ends are in it: a loss that has grown until the next worker
+/// looks is another object, as nothing here is ever changed.
 #[must_use]
-pub fn lost_key(topic: &str, topic_id: &str, partition: i32, from: i64) -> String {
-    format!("{}/{partition}/lost/{}", topic_prefix(topic, topic_id), cut_name(from))
+pub fn lost_key(topic: &str, topic_id: &str, partition: i32, from: i64, to: i64) -> String {
+    format!("{}/{partition}/lost/{:019}-{to}.json", topic_prefix(topic, topic_id), i64::MAX - from)
 }
 
 #[cfg(test)]

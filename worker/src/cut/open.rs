@@ -91,6 +91,16 @@ impl Open {
         self.expected = offset;
     }
 
+    /// Passes offsets that the log lost. Unlike absent ones they need a manifest.
+    pub fn lose_to(&mut self, offset: i64, now: Now) {
+        if offset > self.expected {
+            self.lost.push(self.expected, offset);
+            self.expected = offset;
+            self.since.get_or_insert(now);
+            self.last = now;
+        }
+    }
+
     pub fn take(&mut self, epoch: i32, outcome: Outcome, now: Now) {
         let offset = self.expected;
         match outcome {
@@ -112,7 +122,10 @@ impl Open {
 
     /// The limit that no further record may pass.
     pub fn full(&self, limits: &Limits) -> Option<Trigger> {
-        if self.records >= limits.max_records {
+        // The size may have been measured for a cut that has closed since.
+        if self.is_empty() {
+            None
+        } else if self.records >= limits.max_records {
             Some(Trigger::Records)
         } else if self.largest_file >= limits.max_bytes {
             Some(Trigger::Bytes)

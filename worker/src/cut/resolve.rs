@@ -117,10 +117,7 @@ fn contradiction(committed: &Committed, evidence: &Evidence, known_to: i64) -> O
             );
             hold(HoldReason::GroupShared, detail)
         }
-        // The commit may run ahead of a tip that it names, over offsets that the log does not have.
-        Some(note)
-            if at > known_to && evidence.tip.as_ref().map_or(super::GENESIS_NONCE, |t| &t.nonce) != note.nonce =>
-        {
+        Some(note) if at > known_to && !known(&note.nonce, evidence.tip.as_ref()) => {
             let detail = format!(
                 "offset {at} was committed for manifest {}, which is not in the bucket (the ledger ends at {known_to}): \
                  restore the objects under _eventsink/",
@@ -137,6 +134,12 @@ fn contradiction(committed: &Committed, evidence: &Evidence, known_to: i64) -> O
         }
         _ => None,
     }
+}
+
+/// The commit may run ahead of a tip that it names, over offsets that the log does not have; ahead of the next
+/// tip too, when a rival had read some of them before they were compacted away.
+fn known(nonce: &str, tip: Option<&Manifest>) -> bool {
+    tip.map_or(nonce == super::GENESIS_NONCE, |tip| tip.nonce == nonce || tip.prev == nonce)
 }
 
 #[cfg(test)]
@@ -215,6 +218,13 @@ mod tests {
         assert!(matches!(found, Resolution::After(tip) if tip.to == 20));
         let fresh = resolve(evidence(None, Some((12, Some(("ours", GENESIS_NONCE))))));
         assert!(matches!(fresh, Resolution::Fresh(_)));
+    }
+
+    #[test]
+    fn a_commit_of_the_manifest_before_the_tip_misses_nothing() {
+        let tip = Manifest { prev: "a".into(), ..manifest(20, 22, "b") };
+        let found = resolve(evidence(Some(tip), Some((25, Some(("ours", "a"))))));
+        assert!(matches!(found, Resolution::Adopt(tip) if tip.nonce == "b"));
     }
 
     #[test]

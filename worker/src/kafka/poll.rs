@@ -6,7 +6,7 @@ use super::batch::Batch;
 use super::client::Context;
 use super::raw::{self, Event, Fault, Kind, Queue, RawRecord};
 use crate::runtime::Budget;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::HashMap;
@@ -145,6 +145,8 @@ struct Slot {
 
 /// See the module.
 pub struct Poller {
+    /// Dropped before the consumer.
+    queue: Queue,
     consumer: Arc<BaseConsumer<Context>>,
     commands: Receiver<Command>,
     deliver: Deliver,
@@ -177,6 +179,7 @@ impl Poller {
     ) -> Self {
         let (budget, pulse, started) = shared;
         Self {
+            queue: Queue::of(&consumer),
             consumer,
             commands,
             deliver,
@@ -197,7 +200,6 @@ impl Poller {
     /// # Errors
     /// The client reported a fatal error.
     pub fn run(mut self, assign: Vec<TopicPartition>) -> Result<(), Fatal> {
-        let queue = Queue::of(&self.consumer);
         if !assign.is_empty() {
             let list = list(&assign, Offset::End);
             self.consumer.assign(&list).map_err(|e| Fatal(e.to_string()))?;
@@ -209,13 +211,13 @@ impl Poller {
             while let Ok(command) = self.commands.try_recv() {
                 if matches!(command, Command::Shutdown) {
                     self.leave_all();
-                    return self.close(&queue);
+                    return self.close();
                 }
                 self.command(command);
             }
             self.seek_pending();
             self.breathe();
-            match queue.poll(if self.pending { Duration::ZERO } else { POLL }) {
+            match self.queue.poll(if self.pending { Duration::ZERO } else { POLL }) {
                 Some(event) => self.event(&event)?,
                 None => self.flush(),
             }
@@ -429,10 +431,10 @@ impl Poller {
         let set = element.set_offset(Offset::Offset(offset));
         element.set_metadata(metadata);
         raw::set_leader_epoch(&one, &at.topic, at.partition, epoch);
-        if let Err(error) = set.and_then(|()| self.consumer.commit(&one, CommitMode::Async)) {
+        let sent = set.map_err(|_| RDKafkaErrorCode::InvalidArgument);
+        if let Err(error) = sent.and_then(|()| self.queue.commit(&self.consumer, &one)) {
             debug!(partition = %at, offset, %error, "commit failed");
-            let error = error.rdkafka_error_code();
-            (self.deliver)(at, Delivery::Committed { error: error.or(Some(RDKafkaErrorCode::Fail)) });
+            (self.deliver)(at, Delivery::Committed { error: Some(error) });
         }
     }
 
@@ -491,11 +493,11 @@ impl Poller {
     }
 
     /// Leaves the group: the library revokes what is left and says when it is done.
-    fn close(mut self, queue: &Queue) -> Result<(), Fatal> {
+    fn close(mut self) -> Result<(), Fatal> {
         self.consumer.close_queue().map_err(|e| Fatal(e.to_string()))?;
         let until = Instant::now() + Duration::from_secs(10);
         while !self.consumer.closed() && Instant::now() < until {
-            let Some(event) = queue.poll(POLL) else { continue };
+            let Some(event) = self.queue.poll(POLL) else { continue };
             if let Kind::Revoke(partitions) = event.kind() {
                 self.revoke(partitions.into_iter().map(named).collect());
             }

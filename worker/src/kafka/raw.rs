@@ -33,6 +33,22 @@ impl Queue {
         let ptr = unsafe { sys::rd_kafka_queue_poll(self.ptr, millis) };
         (!ptr.is_null()).then_some(Event { ptr })
     }
+
+    /// Commits asynchronously; the answer comes as an event on this queue. The bindings' own asynchronous commit
+    /// tells nobody how it ended.
+    ///
+    /// # Errors
+    /// The client has no group.
+    pub fn commit<C: ConsumerContext>(
+        &self,
+        consumer: &BaseConsumer<C>,
+        offsets: &TopicPartitionList,
+    ) -> Result<(), RDKafkaErrorCode> {
+        let client = consumer.client().native_ptr();
+        // SAFETY: client and queue live; the library copies the list; without a callback nothing is called back.
+        let error = unsafe { sys::rd_kafka_commit_queue(client, offsets.ptr(), self.ptr, None, std::ptr::null_mut()) };
+        code(error).map_or(Ok(()), Err)
+    }
 }
 
 impl Drop for Queue {
@@ -340,7 +356,8 @@ unsafe fn described_id(event: *mut sys::rd_kafka_event_t) -> Result<Option<Strin
         let zero = id.is_null()
             || (sys::rd_kafka_Uuid_most_significant_bits(id) == 0
                 && sys::rd_kafka_Uuid_least_significant_bits(id) == 0);
-        Ok((!zero).then(|| text(sys::rd_kafka_Uuid_base64str(id))))
+        // The alphabet that Kafka's own tools print, which is safe in a path; the library's has a slash.
+        Ok((!zero).then(|| text(sys::rd_kafka_Uuid_base64str(id)).replace('/', "_").replace('+', "-")))
     }
 }
 

@@ -240,7 +240,7 @@ impl Ledger {
         let (from, to) = range;
         let body =
             serde_json::json!({ "version": MANIFEST_VERSION, "ledger": self.owner.ledger, "from": from, "to": to });
-        self.create(&lost_key(topic, topic_id, partition, from), Bytes::from(body.to_string())).await;
+        self.create(&lost_key(topic, topic_id, partition, from, to), Bytes::from(body.to_string())).await;
     }
 
     /// True when the planned file is there, false when nothing is.

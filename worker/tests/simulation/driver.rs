@@ -1,0 +1,503 @@
+//! One worker: drives the real machine as the runtime does. Effects are carried out in order; each one that
+//! touches the bucket or the broker becomes an operation that ends, fails or loses its reply in a later step.
+
+use crate::log::{self, Kind};
+use crate::shared::{Late, Object, Sabotage, Shared, planned};
+use eventsink_worker::cut::{
+    Admit, CommitNote, Committed, CutPlan, Effect, Evidence, Hold, HoldReason, Input, Limits, MANIFEST_VERSION,
+    Machine, Manifest, Outcome, PartitionStart, PutOutcome, Resolution, resolve,
+};
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+use std::time::Duration;
+
+pub const LEDGER: &str = "ledger";
+
+const LIMITS: Limits =
+    Limits { max_bytes: 1000, max_records: 4, max_age: Duration::from_secs(10), max_idle: Duration::from_secs(4) };
+
+/// What the consumer hands out, in order.
+#[derive(Clone, Copy, Debug)]
+enum Item {
+    Record { generation: u64, offset: i64 },
+    Position { generation: u64, position: i64 },
+    OutOfRange { generation: u64, low: i64 },
+}
+
+/// A cut that is being written: its plan and the rows of each planned file.
+struct Body {
+    manifest: Manifest,
+    rows: Vec<Vec<i64>>,
+    incomplete: bool,
+}
+
+impl Body {
+    fn object(&self, file: usize) -> Object {
+        let rows = self.rows[file].clone();
+        Object { digest: digest(&self.manifest.rules, &rows), rows, incomplete: self.incomplete }
+    }
+}
+
+enum Op {
+    Resolve { committed: Option<Option<Committed>>, tip: Option<Option<Manifest>> },
+    Manifest(Rc<Body>),
+    Files(Rc<Body>, Vec<usize>),
+    Check { manifest: Manifest, asked: usize, missing: Vec<usize> },
+    Encode(Rc<Body>),
+    Commit(Committed),
+    Done(i64),
+    Lost(i64, i64),
+}
+
+pub struct Driver {
+    id: usize,
+    machine: Option<Machine>,
+    pub now: Duration,
+    rules: &'static str,
+    /// Where the consumer reads, and in which generation.
+    reading: Option<(u64, i64)>,
+    queue: VecDeque<Item>,
+    buffer: Vec<i64>,
+    replay: Option<Manifest>,
+    body: Option<Rc<Body>>,
+    ops: Vec<Op>,
+    /// Puts do not get through for a while.
+    pub slow: bool,
+}
+
+impl Driver {
+    pub fn new(id: usize) -> Self {
+        Self {
+            id,
+            machine: None,
+            now: Duration::ZERO,
+            rules: "a",
+            reading: None,
+            queue: VecDeque::new(),
+            buffer: vec![],
+            replay: None,
+            body: None,
+            ops: vec![],
+            slow: false,
+        }
+    }
+
+    pub fn runs(&self) -> bool {
+        self.machine.is_some()
+    }
+
+    pub fn hold(&self) -> Option<&Hold> {
+        self.machine.as_ref()?.hold()
+    }
+
+    /// True when everything that the log has is finished and nothing is under way.
+    pub fn drained(&self, end: i64) -> bool {
+        self.ops.is_empty() && self.machine.as_ref().is_some_and(|m| m.frontier() == end && m.buffered() == 0)
+    }
+
+    pub fn start(&mut self, shared: &mut Shared) {
+        self.rules = if shared.rng.one_in(2) { "a" } else { "b" };
+        shared.tell(|| format!("w{} starts with rules {}", self.id, self.rules));
+        let (machine, fx) = Machine::new(LIMITS, shared.losses.skip);
+        self.machine = Some(machine);
+        self.apply(fx, shared);
+    }
+
+    /// Everything in memory is gone; what was sent may still land.
+    pub fn stop(&mut self, shared: &mut Shared) {
+        self.abandon(shared, |_| true);
+        *self = Self { now: self.now, ..Self::new(self.id) };
+    }
+
+    pub fn step(&mut self, input: Input, shared: &mut Shared) {
+        let Some(machine) = &mut self.machine else { return };
+        shared.tell(|| format!("w{} at {}s: {}", self.id, self.now.as_secs(), brief(&input)));
+        let mut fx = vec![];
+        machine.step(input, self.now, &mut fx);
+        self.apply(fx, shared);
+    }
+
+    /// The consumer fetches one offset, or learns that there is none.
+    pub fn fetch(&mut self, shared: &mut Shared) {
+        let Some((generation, at)) = self.reading else { return };
+        if self.queue.len() >= 5 {
+            return;
+        }
+        if at < shared.log.low {
+            self.queue.push_back(Item::OutOfRange { generation, low: shared.log.low });
+            self.reading = None;
+            return;
+        }
+        let Some(entry) = shared.log.entry(at) else {
+            return self.queue.push_back(Item::Position { generation, position: at });
+        };
+        if !entry.compacted && entry.kind != Kind::Control {
+            self.queue.push_back(Item::Record { generation, offset: at });
+        }
+        self.reading = Some((generation, at + 1));
+        if shared.rng.one_in(3) {
+            self.queue.push_back(Item::Position { generation, position: at + 1 });
+        }
+    }
+
+    /// The consumer reports an error.
+    pub fn error(&mut self, shared: &mut Shared) {
+        if let Some((generation, _)) = self.reading {
+            let detail = "the fetch failed".to_owned();
+            self.step(Input::ConsumerError { generation, reason: HoldReason::PartitionStalled, detail }, shared);
+        }
+    }
+
+    /// The next item of the queue reaches the machine.
+    pub fn deliver(&mut self, shared: &mut Shared) {
+        match self.queue.pop_front() {
+            None => {}
+            Some(Item::Position { generation, position }) => {
+                self.step(Input::Position { generation, position }, shared);
+            }
+            Some(Item::OutOfRange { generation, low }) => self.step(Input::OutOfRange { generation, low }, shared),
+            Some(Item::Record { generation, offset }) => self.offer(generation, offset, shared),
+        }
+    }
+
+    fn offer(&mut self, generation: u64, offset: i64, shared: &mut Shared) {
+        let Some(machine) = &mut self.machine else { return };
+        let mut fx = vec![];
+        let verdict = machine.admit(generation, offset, self.now, &mut fx);
+        shared.tell(|| format!("w{} offered {offset}: {verdict:?}", self.id));
+        self.apply(fx, shared);
+        match verdict {
+            Admit::Take => self.take(offset, shared),
+            Admit::Drop if shared.sabotage == Sabotage::AdmitIgnored => self.buffer.push(offset),
+            Admit::Drop => {}
+            Admit::Wait => {
+                shared.see("waiting record");
+                self.queue.push_front(Item::Record { generation, offset });
+                if shared.sabotage == Sabotage::PositionPassesWaiting {
+                    self.step(Input::Position { generation, position: offset + 1 }, shared);
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, offset: i64, shared: &mut Shared) {
+        let (Some(machine), Some(entry)) = (&mut self.machine, shared.log.entry(offset)) else { return };
+        let rules = match &self.replay {
+            Some(manifest) if shared.sabotage != Sabotage::OwnRulesInReplay => manifest.rules.as_str(),
+            _ => self.rules,
+        };
+        let outcome = log::outcome(rules, entry.kind);
+        if outcome != Outcome::Filtered && !machine.planned_filtered() {
+            self.buffer.push(offset);
+        }
+        machine.taken(entry.epoch, outcome, self.now);
+    }
+
+    fn apply(&mut self, fx: Vec<Effect>, shared: &mut Shared) {
+        for effect in fx {
+            shared.tell(|| format!("w{}   -> {}", self.id, brief(&effect)));
+            match effect {
+                Effect::Resolve => self.ops.push(Op::Resolve { committed: None, tip: None }),
+                Effect::Discard => self.discard(shared),
+                Effect::Seek { offset, generation, .. } => {
+                    self.reading = Some((generation, offset));
+                    if shared.rng.one_in(2) {
+                        self.queue.clear();
+                    }
+                }
+                Effect::Pause => self.reading = None,
+                Effect::Cut(plan) => self.cut(plan, shared),
+                Effect::PutFiles(files) => {
+                    if let Some(body) = &self.body {
+                        let files = files.into_iter().filter(|at| *at < body.rows.len()).collect();
+                        self.ops.push(Op::Files(Rc::clone(body), files));
+                    }
+                }
+                Effect::CheckFiles(manifest) => self.ops.push(Op::Check { manifest, asked: 0, missing: vec![] }),
+                Effect::Replay(manifest) => {
+                    let clean = self.buffer.is_empty() || shared.sabotage != Sabotage::None;
+                    assert!(clean, "a replay starts with an empty buffer");
+                    self.replay = Some(manifest);
+                }
+                Effect::EncodeReplay { incomplete } => {
+                    shared.see(if incomplete { "incomplete replay" } else { "replay" });
+                    self.encode_replay(incomplete, shared);
+                }
+                Effect::Commit { offset, nonce, .. } => self.ops.push(Op::Commit(commit_of(offset, nonce))),
+                Effect::MarkDone(from) => self.ops.push(Op::Done(from)),
+                Effect::NameLoss { from, to } => {
+                    shared.see("named loss");
+                    self.ops.push(Op::Lost(from, to));
+                }
+                Effect::Held(hold) => held(self.id, &hold, shared),
+                Effect::Release => return self.stop(shared),
+            }
+        }
+    }
+
+    fn discard(&mut self, shared: &mut Shared) {
+        self.buffer.clear();
+        self.replay = None;
+        self.body = None;
+        if shared.sabotage == Sabotage::AnswersOutliveDiscard {
+            return;
+        }
+        self.abandon(shared, |op| matches!(op, Op::Manifest(_) | Op::Files(..) | Op::Check { .. } | Op::Encode(_)));
+    }
+
+    /// Nobody waits for these any more; what was under way may still land.
+    fn abandon(&mut self, shared: &mut Shared, which: fn(&Op) -> bool) {
+        let waiting = self.names_losses(shared);
+        for op in std::mem::take(&mut self.ops) {
+            match op {
+                op if !which(&op) => self.ops.push(op),
+                Op::Files(..) if waiting => {}
+                op => send(op, shared),
+            }
+        }
+    }
+
+    fn cut(&mut self, plan: CutPlan, shared: &mut Shared) {
+        shared.nonces += 1;
+        let groups = self.grouped(self.rules, shared);
+        let files = groups.iter().map(|(group, rows)| {
+            let key = format!("{group}/offset{}_count{}", rows[0], rows.len());
+            planned(key, rows, digest(self.rules, rows))
+        });
+        let manifest = Manifest {
+            version: MANIFEST_VERSION,
+            ledger: LEDGER.into(),
+            topic: "t".into(),
+            partition: 0,
+            from: plan.from,
+            to: plan.to,
+            epoch: plan.epoch,
+            prev: plan.prev,
+            nonce: format!("n{}", shared.nonces),
+            rules: self.rules.into(),
+            decoder_version: 1,
+            files: files.collect(),
+            dead: plan.dead,
+            filtered: plan.filtered,
+            absent: plan.absent,
+            lost: plan.lost,
+        };
+        let body = Rc::new(Body { manifest, rows: groups.into_values().collect(), incomplete: false });
+        if shared.sabotage == Sabotage::FilesFirst {
+            for (at, file) in body.manifest.files.iter().enumerate() {
+                let _ = shared.put_file(&file.key, body.object(at));
+            }
+        }
+        self.body = Some(Rc::clone(&body));
+        self.ops.push(Op::Manifest(body));
+    }
+
+    fn grouped(&mut self, rules: &str, shared: &Shared) -> BTreeMap<&'static str, Vec<i64>> {
+        let mut groups: BTreeMap<_, Vec<i64>> = BTreeMap::new();
+        for at in self.buffer.drain(..) {
+            let kind = shared.log.entry(at).map_or(Kind::Control, |e| e.kind);
+            groups.entry(log::group(rules, kind, at)).or_default().push(at);
+        }
+        groups
+    }
+
+    fn encode_replay(&mut self, incomplete: bool, shared: &mut Shared) {
+        let Some(manifest) = self.replay.take() else { return };
+        let rules = if shared.sabotage == Sabotage::OwnRulesInReplay { self.rules } else { &manifest.rules };
+        let mut groups = self.grouped(rules, shared);
+        let rows = manifest.files.iter().map(|f| {
+            let group = f.key.split('/').next().unwrap_or_default();
+            groups.remove(group).unwrap_or_default()
+        });
+        let body = Rc::new(Body { rows: rows.collect(), manifest, incomplete });
+        self.body = Some(Rc::clone(&body));
+        self.ops.push(Op::Encode(body));
+    }
+
+    /// One operation goes on by one request.
+    pub fn progress(&mut self, shared: &mut Shared) {
+        if self.ops.is_empty() {
+            return;
+        }
+        let at = shared.rng.index(self.ops.len());
+        let op = self.ops.swap_remove(at);
+        match op {
+            Op::Manifest(_) | Op::Files(..) if self.slow && !shared.calm => self.ops.push(op),
+            Op::Files(..) | Op::Check { .. } if self.names_losses(shared) => self.ops.push(op),
+            Op::Resolve { committed, tip } => self.resolve(committed, tip, shared),
+            Op::Manifest(body) => self.put_manifest(body, shared),
+            Op::Files(body, left) => self.put_files(body, left, shared),
+            Op::Check { manifest, asked, missing } => self.check(manifest, asked, missing, shared),
+            Op::Encode(body) => self.compare(&body, shared),
+            Op::Commit(committed) => {
+                let (landed, ok) = fate(shared);
+                if landed {
+                    shared.commit(committed, Some(self.id));
+                }
+                self.step(Input::Committed { ok }, shared);
+            }
+            Op::Done(from) => {
+                shared.changed = true;
+                shared.done.insert(from);
+            }
+            Op::Lost(from, to) => {
+                shared.lost.insert((from, to));
+            }
+        }
+    }
+
+    /// Two requests at different times: the world may change in between.
+    fn resolve(&mut self, committed: Option<Option<Committed>>, tip: Option<Option<Manifest>>, shared: &mut Shared) {
+        let newest = || shared.manifests.last_key_value().map(|(_, m)| m.clone());
+        let (committed, tip) = match (committed, tip) {
+            (None, None) if shared.sabotage == Sabotage::TipReadFirst => (None, Some(newest())),
+            (None, tip) => (Some(shared.committed.clone()), tip),
+            (committed, None) => (committed, Some(newest())),
+            known => known,
+        };
+        let (Some(committed), Some(tip)) = (&committed, &tip) else {
+            return self.ops.push(Op::Resolve { committed, tip });
+        };
+        let evidence = Evidence {
+            ledger: LEDGER.into(),
+            tip: tip.clone(),
+            tip_done: tip.as_ref().is_some_and(|m| shared.done.contains(&m.from)),
+            start: PartitionStart { offset: shared.log.start, epoch: -1, why: "earliest".into() },
+            committed: committed.clone(),
+            ignore_moved: false,
+        };
+        let resolution = match resolve(evidence) {
+            Resolution::Adopt(tip) if shared.sabotage == Sabotage::AdoptionSkipped => Resolution::After(tip),
+            other => other,
+        };
+        self.step(Input::Resolved(resolution), shared);
+    }
+
+    fn put_manifest(&mut self, body: Rc<Body>, shared: &mut Shared) {
+        let (landed, answered) = fate(shared);
+        if !landed {
+            return self.ops.push(Op::Manifest(body));
+        }
+        let there = shared.put_manifest(&body.manifest);
+        let ours = &body.manifest;
+        if !answered {
+            shared.see("lost reply");
+            shared.tell(|| format!("w{} reply to {} lost", self.id, ours.nonce));
+            return self.ops.push(Op::Manifest(body));
+        }
+        let won = there.nonce == ours.nonce;
+        if won && shared.sabotage == Sabotage::DoneTooEarly {
+            self.ops.push(Op::Done(ours.from));
+        }
+        if won && shared.sabotage == Sabotage::CommitTooEarly {
+            shared.commit(commit_of(ours.to, ours.nonce.clone()), Some(self.id));
+        }
+        let outcome = if won || shared.sabotage == Sabotage::RivalTakenAsWon {
+            PutOutcome::Won(ours.clone())
+        } else {
+            shared.see("rival");
+            PutOutcome::Rival(there)
+        };
+        self.step(Input::ManifestPut(outcome), shared);
+    }
+
+    fn put_files(&mut self, body: Rc<Body>, mut left: Vec<usize>, shared: &mut Shared) {
+        let Some(file) = left.last().copied() else {
+            return self.step(Input::FilesPut(Ok(())), shared);
+        };
+        let (landed, answered) = fate(shared);
+        if landed && let Err(detail) = shared.put_file(&body.manifest.files[file].key, body.object(file)) {
+            return self.step(Input::FilesPut(Err(detail)), shared);
+        }
+        if (landed && answered) || shared.sabotage == Sabotage::PutForgotten {
+            left.pop();
+        }
+        self.ops.push(Op::Files(body, left));
+    }
+
+    fn check(&mut self, manifest: Manifest, asked: usize, mut missing: Vec<usize>, shared: &mut Shared) {
+        let Some(file) = manifest.files.get(asked) else {
+            return self.step(Input::FilesChecked(Ok(missing)), shared);
+        };
+        match shared.files.get(&file.key) {
+            Some(there) if there.digest != file.digest && !there.incomplete => {
+                let detail = format!("{} holds {:?}", file.key, there.rows);
+                return self.step(Input::FilesChecked(Err(detail)), shared);
+            }
+            None if shared.sabotage != Sabotage::CheckSkipped => missing.push(asked),
+            _ => {}
+        }
+        self.ops.push(Op::Check { manifest, asked: asked + 1, missing });
+    }
+
+    fn names_losses(&self, shared: &Shared) -> bool {
+        shared.sabotage != Sabotage::LossesNamedLater && self.ops.iter().any(|op| matches!(op, Op::Lost(..)))
+    }
+
+    fn compare(&mut self, body: &Body, shared: &mut Shared) {
+        // Rows of files that are there may be gone from the log: only the missing ones are compared.
+        let differs = (0..body.rows.len()).find(|at| {
+            let plan = &body.manifest.files[*at];
+            !shared.files.contains_key(&plan.key) && digest(&body.manifest.rules, &body.rows[*at]) != plan.digest
+        });
+        let result = match differs {
+            Some(at) if !body.incomplete => {
+                Err(format!("{} would hold {:?}", body.manifest.files[at].key, body.rows[at]))
+            }
+            _ => Ok(()),
+        };
+        self.step(Input::Replayed(result), shared);
+    }
+}
+
+/// Whether a request landed, and whether its sender heard so.
+fn fate(shared: &mut Shared) -> (bool, bool) {
+    if shared.calm {
+        return (true, true);
+    }
+    let roll = shared.rng.below(8);
+    (roll != 0, roll > 1)
+}
+
+/// The write goes on without its sender.
+fn send(op: Op, shared: &mut Shared) {
+    match op {
+        Op::Manifest(body) => shared.late.push(Late::Manifest(body.manifest.clone())),
+        Op::Files(body, left) => {
+            for file in left {
+                shared.late.push(Late::File(body.manifest.files[file].key.clone(), body.object(file)));
+            }
+        }
+        Op::Commit(committed) => shared.late.push(Late::Commit(committed)),
+        Op::Done(from) => shared.late.push(Late::Done(from)),
+        Op::Lost(from, to) => shared.late.push(Late::Lost(from, to)),
+        Op::Resolve { .. } | Op::Check { .. } | Op::Encode(_) => {}
+    }
+}
+
+fn held(id: usize, hold: &Hold, shared: &mut Shared) {
+    shared.see(hold.reason.as_str());
+    let expected = match hold.reason {
+        HoldReason::PartitionStalled => true,
+        HoldReason::OffsetLost => shared.losses.happen && !shared.losses.skip,
+        _ => false,
+    };
+    if !expected {
+        shared.broken = Some(format!("w{id} holds without cause: {hold:?}"));
+    }
+}
+
+fn commit_of(offset: i64, nonce: String) -> Committed {
+    Committed { offset, note: Some(CommitNote { ledger: LEDGER.into(), nonce }) }
+}
+
+fn digest(rules: &str, rows: &[i64]) -> String {
+    format!("{rules}{rows:?}")
+}
+
+/// One line of the story, manifests cut short.
+fn brief(step: &impl std::fmt::Debug) -> String {
+    let text =
+        format!("{step:?}").replace("Manifest { version: 1, ledger: \"ledger\", topic: \"t\", partition: 0, ", "{ ");
+    text.chars().take(300).collect()
+}

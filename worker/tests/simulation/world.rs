@@ -1,0 +1,188 @@
+//! Which step comes next: everything that may happen, in random order, then a calm end.
+
+use crate::driver::Driver;
+use crate::log::Log;
+use crate::rng::Rng;
+use crate::shared::{Losses, Sabotage, Shared};
+use eventsink_worker::cut::{HoldReason, Input};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::time::Duration;
+
+const START: i64 = 5;
+const MOST_OFFSETS: i64 = 24;
+const STORMY_STEPS: u64 = 400;
+const CALM_STEPS: u64 = 20_000;
+
+/// A broken promise, and how it came to it.
+pub struct Violation {
+    pub seed: u64,
+    pub what: String,
+    pub steps: u64,
+    pub story: Vec<String>,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for step in &self.story {
+            writeln!(f, "{step}")?;
+        }
+        write!(f, "seed {}, step {}: {}\nagain: EVENTSINK_SEED={0}", self.seed, self.steps, self.what)
+    }
+}
+
+pub struct World {
+    pub shared: Shared,
+    pub steps: u64,
+    drivers: Vec<Driver>,
+}
+
+impl World {
+    pub fn new(seed: u64, sabotage: Sabotage, story: bool) -> Self {
+        let mut rng = Rng::new(seed);
+        let losses = Losses { happen: rng.one_in(3), skip: rng.below(4) > 0 };
+        let drivers = (0..2 + rng.index(2)).map(Driver::new).collect();
+        let shared = Shared {
+            rng,
+            log: Log::new(START),
+            losses,
+            sabotage,
+            manifests: BTreeMap::new(),
+            files: BTreeMap::new(),
+            done: BTreeSet::new(),
+            lost: BTreeSet::new(),
+            committed: None,
+            committer: None,
+            late: vec![],
+            nonces: 0,
+            calm: false,
+            changed: false,
+            broken: None,
+            seen: BTreeMap::new(),
+            story: story.then(Vec::new),
+        };
+        Self { shared, steps: 0, drivers }
+    }
+
+    pub fn run(&mut self) -> Result<(), String> {
+        for _ in 0..STORMY_STEPS {
+            self.outside();
+            self.worker_step();
+            self.verify()?;
+        }
+        self.rest()
+    }
+
+    fn verify(&mut self) -> Result<(), String> {
+        self.steps += 1;
+        if let Some(broken) = self.shared.broken.take() {
+            return Err(broken);
+        }
+        if std::mem::take(&mut self.shared.changed) { self.shared.check() } else { Ok(()) }
+    }
+
+    /// What happens to log, bucket and group without any worker's doing.
+    fn outside(&mut self) {
+        let shared = &mut self.shared;
+        if shared.log.end() < START + MOST_OFFSETS && shared.rng.one_in(8) {
+            shared.log.append(&mut shared.rng);
+        }
+        if shared.rng.one_in(12) {
+            shared.settle_late();
+        }
+        if shared.rng.one_in(300) {
+            shared.tell(|| "the group's commits vanish".into());
+            shared.committed = None;
+            shared.committer = None;
+        }
+        if shared.losses.happen && shared.rng.one_in(60) {
+            if shared.rng.one_in(2) {
+                shared.log.expire(&mut shared.rng);
+            } else {
+                shared.log.compact(&mut shared.rng);
+            }
+            let low = shared.log.low;
+            shared.tell(|| format!("the log loses records, it begins at {low}"));
+        }
+    }
+
+    fn worker_step(&mut self) {
+        let shared = &mut self.shared;
+        let at = shared.rng.index(self.drivers.len());
+        let driver = &mut self.drivers[at];
+        if !driver.runs() {
+            if shared.rng.one_in(10) {
+                driver.start(shared);
+            }
+            return;
+        }
+        match shared.rng.below(300) {
+            0..90 => driver.fetch(shared),
+            90..180 => driver.deliver(shared),
+            180..265 => driver.progress(shared),
+            265..285 => {
+                let pause = if shared.rng.one_in(6) { 61_000 } else { shared.rng.below(3000) };
+                driver.now += Duration::from_millis(pause);
+                driver.step(Input::Tick, shared);
+            }
+            285 => driver.step(Input::Size(if shared.rng.one_in(2) { 1000 } else { 600 }), shared),
+            286 => driver.step(Input::ShortOfMemory, shared),
+            287 | 295 => driver.error(shared),
+            288..291 => driver.step(Input::Revoke { lost: false }, shared),
+            291 => driver.step(Input::Revoke { lost: true }, shared),
+            292 => driver.step(Input::Deadline, shared),
+            293 | 294 => {
+                shared.tell(|| format!("w{at} crashes"));
+                driver.stop(shared);
+            }
+            _ => driver.slow = !driver.slow,
+        }
+    }
+
+    /// Faults are over, one worker is left: it must come to an end, and each offset to one answer.
+    fn rest(&mut self) -> Result<(), String> {
+        let survivor = self.shared.rng.index(self.drivers.len());
+        for (at, driver) in self.drivers.iter_mut().enumerate() {
+            if at != survivor || self.shared.rng.one_in(2) {
+                driver.stop(&mut self.shared);
+            }
+        }
+        while !self.shared.late.is_empty() {
+            self.shared.settle_late();
+            self.verify()?;
+        }
+        self.shared.calm = true;
+        self.shared.tell(|| format!("all is calm, w{survivor} is left"));
+        for _ in 0..CALM_STEPS {
+            let (driver, shared) = (&mut self.drivers[survivor], &mut self.shared);
+            if !driver.runs() {
+                driver.start(shared);
+            }
+            match shared.rng.below(4) {
+                0 => driver.fetch(shared),
+                1 => driver.deliver(shared),
+                2 => driver.progress(shared),
+                _ => {
+                    driver.now += Duration::from_millis(500);
+                    driver.step(Input::Tick, shared);
+                }
+            }
+            self.verify()?;
+            let (driver, shared) = (&mut self.drivers[survivor], &mut self.shared);
+            if driver.hold().is_some_and(|hold| hold.reason == HoldReason::OffsetLost) {
+                // Allowed only without `skip`: a person has to decide.
+                return Ok(());
+            }
+            if driver.drained(shared.log.end()) {
+                if shared.lag() == 0 {
+                    return shared.check_at_rest();
+                }
+                // A past owner's commit came last; the next owner mends that.
+                if shared.committer != Some(survivor) {
+                    driver.stop(shared);
+                }
+            }
+        }
+        Err(format!("no end after {CALM_STEPS} calm steps, lag {}", self.shared.lag()))
+    }
+}
