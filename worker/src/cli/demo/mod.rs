@@ -26,8 +26,8 @@ use std::time::SystemTime;
 const SINK: &str = "demo";
 const TOPIC: &str = "orders";
 const PARTITIONS: i32 = 3;
-/// The broker keeps 5 MiB per partition and forgets older records silently; this many take less than a third of it.
-const MOST_EVENTS: u32 = 100_000;
+/// The broker keeps 5 MiB per partition and forgets older records silently; so many stay well below it.
+const MOST_EVENTS: u32 = 50_000;
 const ROWS_SHOWN: usize = 5;
 
 #[derive(Debug, Args)]
@@ -81,7 +81,9 @@ impl Demo {
             Err(error) => {
                 eprintln!("{error}");
                 match error {
-                    DemoError::FolderInUse { .. } | DemoError::Folder { .. } => BAD_SETTINGS,
+                    DemoError::FolderInUse { .. }
+                    | DemoError::Folder { .. }
+                    | DemoError::Start(StartError::Settings(_)) => BAD_SETTINGS,
                     _ => FAILED,
                 }
             }

@@ -12,8 +12,10 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
+/// Begins the keys of dead letters.
+const DEAD_LETTERS: &str = "_dlq/";
 /// Longest data of a row on the screen.
-const WIDTH: usize = 72;
+const WIDTH: usize = 100;
 /// More files than this are only counted.
 const FILES_SHOWN: usize = 24;
 
@@ -59,21 +61,22 @@ pub(super) async fn read(out: &Path) -> Result<Found, DemoError> {
     let mut found = Found::default();
     for object in store.list("").await?.into_iter().filter(|object| object.key.ends_with(".parquet")) {
         let Some(body) = store.get(&object.key).await? else { continue };
-        let dead = object.key.starts_with("_dlq/");
+        let dead = object.key.starts_with(DEAD_LETTERS);
         let rows = if dead { reasons(body, &mut found.reasons) } else { rows(body, &mut found.sample) };
         let rows = rows.map_err(|words| DemoError::File { key: object.key.clone(), words })?;
         found.files.push(File { key: object.key, rows, bytes: object.size, dead });
     }
+    found.files.sort_by_key(|file| file.dead);
     Ok(found)
 }
 
-/// Counts the rows of a file of events; its first one is kept.
+/// Counts the rows of a file of events; one of its first is kept, another one of each file for the sake of variety.
 fn rows(body: Bytes, sample: &mut Vec<Row>) -> Result<u64, String> {
     let mut count = 0;
     for batch in batches(body)? {
         let batch = batch?;
         if count == 0 && batch.num_rows() > 0 {
-            sample.push(first(&batch)?);
+            sample.push(row(&batch, sample.len() % batch.num_rows())?);
         }
         count += batch.num_rows() as u64;
     }
@@ -99,15 +102,15 @@ fn batches(body: Bytes) -> Result<impl Iterator<Item = Result<RecordBatch, Strin
     Ok(reader.map_err(|e| e.to_string())?.map(|batch| batch.map_err(|e| e.to_string())))
 }
 
-fn first(batch: &RecordBatch) -> Result<Row, String> {
+fn row(batch: &RecordBatch, at: usize) -> Result<Row, String> {
     let text = |name: &str| {
         let column = batch.column_by_name(name).and_then(|c| c.as_string_opt::<i32>());
         let column = column.ok_or_else(|| format!("it has no column {name} of text"))?;
-        Ok::<_, String>(if column.is_null(0) { String::new() } else { column.value(0).to_owned() })
+        Ok::<_, String>(if column.is_null(at) { String::new() } else { column.value(at).to_owned() })
     };
     let time = batch.column_by_name("time").and_then(|c| c.as_primitive_opt::<TimestampMicrosecondType>());
     let time =
-        time.filter(|column| !column.is_null(0)).and_then(|column| DateTime::from_timestamp_micros(column.value(0)));
+        time.filter(|column| !column.is_null(at)).and_then(|column| DateTime::from_timestamp_micros(column.value(at)));
     Ok(Row {
         r#type: text("type")?,
         id: text("id")?,
@@ -127,11 +130,12 @@ pub(super) fn report(found: &Found, rows: usize) -> String {
     if let Some(more) = found.files.len().checked_sub(FILES_SHOWN).filter(|more| *more > 0) {
         let _ = writeln!(text, "  and {more} more");
     }
-    let _ = writeln!(text, "\nSome of the {} events", found.rows());
-    for Row { r#type, id, time, data } in found.sample.iter().take(rows) {
+    let _ = writeln!(text, "\nEvents: {}, some of them", found.rows());
+    let apart = found.sample.len().div_ceil(rows.max(1)).max(1);
+    for Row { r#type, id, time, data } in found.sample.iter().step_by(apart) {
         let _ = writeln!(text, "  {type}  {id}  {time}\n    {}", short(data));
     }
-    let _ = writeln!(text, "\nDead letters: {} of the sample records were broken on purpose", found.dead());
+    let _ = writeln!(text, "\nDead letters: {}, records that were broken on purpose", found.dead());
     for (reason, count) in &found.reasons {
         let _ = writeln!(text, "  {count:>6}  {reason}");
     }
