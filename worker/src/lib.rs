@@ -3,6 +3,7 @@
 //! Pure code stands apart from I/O. `events`, `cut` and `files` decide and transform; `kafka`, `store`
 //! and `runtime` do. Time, randomness and I/O come in as arguments.
 
+pub mod audit;
 pub mod cli;
 pub mod cut;
 pub mod events;

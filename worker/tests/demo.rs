@@ -54,6 +54,23 @@ fn the_report_names_files_rows_reasons_and_the_next_step() {
 }
 
 #[test]
+fn the_audit_verb_finds_the_folder_green() {
+    let space = TempDir::new().unwrap();
+    let out = space.path().join("out");
+    demo_that_works(&out);
+    let config = space.path().join("demo.yaml");
+    let folder = out.display();
+    let settings = format!(
+        "{{kafka: {{bootstrap_servers: none, consumer: {{group_id: demo, topics: orders}}}}, \
+         storage: {{backend: file, file: {{base_path: '{folder}'}}}}}}"
+    );
+    fs::write(&config, settings).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_eventsink-worker"));
+    let output = command.args(["audit", "--config"]).arg(&config).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+#[test]
 fn a_second_demo_replaces_the_first() {
     let space = TempDir::new().unwrap();
     let out = space.path().join("out");

@@ -1,6 +1,7 @@
 //! The command line: one file per verb. Exit codes: 0 done, 1 failed or something is wrong, 2 settings, 3 the prefix
 //! may not be used.
 
+mod audit;
 mod check;
 mod demo;
 mod start;
@@ -32,6 +33,8 @@ enum Verb {
     Start(start::Start),
     /// Try settings, Kafka, topics and store, and say everything that is wrong
     Check(check::Check),
+    /// Prove from the bucket alone that every offset is accounted for, or say what is wrong
+    Audit(audit::Audit),
     /// Land sample events in a folder, without any server
     Demo(demo::Demo),
 }
@@ -61,6 +64,7 @@ pub fn run() -> ExitCode {
     let code = match Cli::parse().verb {
         Verb::Start(verb) => verb.run(),
         Verb::Check(verb) => verb.run(),
+        Verb::Audit(verb) => verb.run(),
         Verb::Demo(verb) => verb.run(),
     };
     ExitCode::from(code)

@@ -68,7 +68,12 @@ impl Rules {
 
     /// First 32 hex digits of the SHA-256 of the canonical JSON; the name of these rules.
     pub fn digest(&self) -> String {
-        hex(&Sha256::digest(self.canonical_json().as_bytes()).as_slice()[..16])
+        Self::digest_of(self.canonical_json().as_bytes())
+    }
+
+    /// [`Self::digest`] of rules as they are stored, which may be of a newer version.
+    pub fn digest_of(stored: &[u8]) -> String {
+        hex(&Sha256::digest(stored).as_slice()[..16])
     }
 }
 

@@ -20,23 +20,35 @@ pub struct Cluster {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConnectError {
     /// No answer; the words are the client's most telling ones.
-    #[error(
-        "kafka does not let us in at {servers}: {words}: check kafka.bootstrap_servers, kafka.security_protocol, kafka.tls and kafka.sasl"
-    )]
+    #[error("kafka does not let us in at {servers}: {words}; {way_out}")]
     Unreachable {
         /// Bootstrap servers.
         servers: String,
         /// The client's words.
         words: String,
+        /// What to look at.
+        way_out: &'static str,
     },
     /// A topic that is not there or may not be read.
-    #[error("kafka topic {topic}: {words}: create it, allow this user to read it, or correct kafka.consumer.topics")]
+    #[error("kafka topic {topic} {words}: create it, allow this user to read it, or correct kafka.consumer.topics")]
     Topic {
         /// The topic.
         topic: String,
         /// The broker's words.
         words: String,
     },
+}
+
+impl ConnectError {
+    /// True when both have the same way out; the client's words differ from try to try.
+    #[must_use]
+    pub fn is_like(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Unreachable { way_out: a, .. }, Self::Unreachable { way_out: b, .. }) => a == b,
+            (Self::Topic { topic: a, .. }, Self::Topic { topic: b, .. }) => a == b,
+            _ => false,
+        }
+    }
 }
 
 /// Asks the cluster for its id and the topics. Blocks up to `timeout` for each. Call it before subscribing: it takes
@@ -58,7 +70,10 @@ pub fn connect(
         over.store(true, Ordering::Relaxed);
         let words = words.join().ok().flatten();
         found.map_err(|error| match error {
-            Asked::Silent(own) => ConnectError::Unreachable { servers: servers.join(","), words: words.unwrap_or(own) },
+            Asked::Silent(own) => {
+                let (cause, words) = words.unwrap_or((Cause::Unknown, own));
+                ConnectError::Unreachable { servers: servers.join(","), words, way_out: cause.way_out() }
+            }
             Asked::Topic(topic, words) => ConnectError::Topic { topic, words },
         })
     })
@@ -74,10 +89,14 @@ fn ask(consumer: &BaseConsumer<Context>, topics: &[String], timeout: Duration) -
     for topic in topics {
         let metadata = consumer.fetch_metadata(Some(topic), timeout).map_err(|e| Asked::Silent(e.to_string()))?;
         let Some(answer) = metadata.topics().first() else {
-            return Err(Asked::Topic(topic.clone(), "the cluster does not know it".to_owned()));
+            return Err(Asked::Topic(topic.clone(), "does not exist".to_owned()));
         };
         if let Some(error) = answer.error() {
-            return Err(Asked::Topic(topic.clone(), RDKafkaErrorCode::from(error).to_string()));
+            let words = match RDKafkaErrorCode::from(error) {
+                RDKafkaErrorCode::UnknownTopicOrPartition => "does not exist".to_owned(),
+                other => other.to_string(),
+            };
+            return Err(Asked::Topic(topic.clone(), words));
         }
         found.push((topic.clone(), answer.partitions().len()));
     }
@@ -85,22 +104,47 @@ fn ask(consumer: &BaseConsumer<Context>, topics: &[String], timeout: Duration) -
     Ok(Cluster { id, topics: found })
 }
 
+/// Why no connection comes about, from the least to the most telling.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Cause {
+    Unknown,
+    Transport,
+    Tls,
+    Login,
+}
+
+impl Cause {
+    fn of(code: RDKafkaErrorCode) -> Self {
+        match code {
+            RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed => Self::Login,
+            RDKafkaErrorCode::SSL => Self::Tls,
+            RDKafkaErrorCode::AllBrokersDown => Self::Unknown,
+            _ => Self::Transport,
+        }
+    }
+
+    fn way_out(self) -> &'static str {
+        match self {
+            Self::Login => "check kafka.sasl: mechanism, username and password",
+            Self::Tls => {
+                "check kafka.security_protocol and kafka.tls: ca_file must hold the authority that signed the brokers' certificates"
+            }
+            Self::Transport | Self::Unknown => "check kafka.bootstrap_servers and kafka.security_protocol",
+        }
+    }
+}
+
 /// Waits for events until `over`; the words of the error that says most.
-fn most_telling(consumer: &BaseConsumer<Context>, over: &AtomicBool) -> Option<String> {
+fn most_telling(consumer: &BaseConsumer<Context>, over: &AtomicBool) -> Option<(Cause, String)> {
     let queue = Queue::of(consumer);
-    let mut best: Option<(u8, String)> = None;
+    let mut best: Option<(Cause, String)> = None;
     while !over.load(Ordering::Relaxed) {
         let Some(event) = queue.poll(Duration::from_millis(50)) else { continue };
         let Kind::Error(fault) = event.kind() else { continue };
-        let rank = match fault.code {
-            RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed => 4,
-            RDKafkaErrorCode::SSL => 3,
-            RDKafkaErrorCode::AllBrokersDown => 1,
-            _ => 2,
-        };
-        if best.as_ref().is_none_or(|(known, _)| rank >= *known) {
-            best = Some((rank, fault.text));
+        let cause = Cause::of(fault.code);
+        if best.as_ref().is_none_or(|(known, _)| cause >= *known) {
+            best = Some((cause, fault.text));
         }
     }
-    best.map(|(_, words)| words)
+    best
 }

@@ -99,6 +99,8 @@ pub enum Delivery {
     },
     /// A commit was answered.
     Committed {
+        /// Offset that was to be committed.
+        offset: i64,
         /// What went wrong, if anything.
         error: Option<RDKafkaErrorCode>,
     },
@@ -251,7 +253,7 @@ impl Poller {
                         debug!(topic = commit.topic, partition = commit.partition, %error, "commit failed");
                     }
                     let at = named((commit.topic, commit.partition));
-                    (self.deliver)(&at, Delivery::Committed { error: commit.error });
+                    (self.deliver)(&at, Delivery::Committed { offset: commit.offset, error: commit.error });
                 }
             }
             Kind::Error(fault) => return self.fault(fault),
@@ -262,11 +264,8 @@ impl Poller {
 
     fn record(&mut self, record: RawRecord<'_>) {
         let handle = (record.topic_handle(), record.partition());
-        if !self.names.contains_key(&handle) {
-            let at = named((record.topic(), record.partition()));
-            self.names.insert(handle, at);
-        }
-        let Some(slot) = self.names.get(&handle).and_then(|at| self.slots.get_mut(at)) else { return };
+        let at = self.names.entry(handle).or_insert_with(|| named((record.topic(), record.partition())));
+        let Some(slot) = self.slots.get_mut(at) else { return };
         if slot.generation == 0 || slot.seek.is_some() || slot.leaving {
             return;
         }
@@ -434,7 +433,7 @@ impl Poller {
         let sent = set.map_err(|_| RDKafkaErrorCode::InvalidArgument);
         if let Err(error) = sent.and_then(|()| self.queue.commit(&self.consumer, &one)) {
             debug!(partition = %at, offset, %error, "commit failed");
-            (self.deliver)(at, Delivery::Committed { error: Some(error) });
+            (self.deliver)(at, Delivery::Committed { offset, error: Some(error) });
         }
     }
 

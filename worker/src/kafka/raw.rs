@@ -85,6 +85,8 @@ pub struct Commit {
     pub topic: String,
     /// Partition.
     pub partition: i32,
+    /// Offset that was to be committed.
+    pub offset: i64,
     /// What went wrong, if anything.
     pub error: Option<RDKafkaErrorCode>,
 }
@@ -145,7 +147,12 @@ impl Event {
             let whole = code(sys::rd_kafka_event_error(self.ptr));
             elements(sys::rd_kafka_event_topic_partition_list(self.ptr))
                 .iter()
-                .map(|e| Commit { topic: text(e.topic), partition: e.partition, error: code(e.err).or(whole) })
+                .map(|e| Commit {
+                    topic: text(e.topic),
+                    partition: e.partition,
+                    offset: e.offset,
+                    error: code(e.err).or(whole),
+                })
                 .collect()
         }
     }

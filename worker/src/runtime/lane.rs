@@ -14,7 +14,7 @@ use bytes::Bytes;
 use eventsink_crds::settings::OnLoss;
 use eventsink_crds::status::PartitionStatus;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -30,8 +30,8 @@ const WORTH_CLOSING: usize = 1 << 20;
 pub enum Message {
     /// By the poll thread.
     Kafka(TopicPartition, Delivery),
-    /// By a task of the partition's own.
-    Done(TopicPartition, u64, Done),
+    /// By a task of the partition's own, with the era in which it was begun.
+    Done(TopicPartition, u64, Box<Done>),
     /// Nothing more will come.
     Stop,
 }
@@ -51,12 +51,14 @@ pub enum Done {
         /// Rules of another digest.
         rules: Option<Result<Rules, LedgerError>>,
     },
-    /// First offset of the log.
-    Low {
+    /// First and next offset of the log.
+    LogRange {
         /// Read generation that asked.
         generation: u64,
-        /// The offset.
+        /// First offset.
         low: i64,
+        /// Next offset.
+        high: i64,
     },
 }
 
@@ -136,13 +138,13 @@ impl Shared {
     pub(super) fn spawn(
         self: &Arc<Self>,
         at: TopicPartition,
-        incarnation: u64,
+        era: u64,
         task: impl Future<Output = Done> + Send + 'static,
     ) -> AbortHandle {
         let shared = Arc::clone(self);
         let task = async move {
             let done = task.await;
-            shared.route(&at, Message::Done(at.clone(), incarnation, done));
+            shared.route(&at, Message::Done(at.clone(), era, Box::new(done)));
         };
         self.io.spawn(task).abort_handle()
     }
@@ -176,16 +178,16 @@ fn lane_of(at: &TopicPartition, lanes: usize) -> usize {
 /// Runs a lane until it is told to stop.
 pub fn run(shared: &Arc<Shared>, messages: &Receiver<Message>) {
     let mut partitions: HashMap<TopicPartition, Partition> = HashMap::new();
-    let incarnations = AtomicU64::new(0);
+    let eras = Arc::new(AtomicU64::new(0));
     let mut ticked = Instant::now();
     loop {
         match messages.recv_timeout(TICK) {
             Ok(Message::Kafka(at, delivery)) => {
-                kafka(shared, &mut partitions, &at, delivery, &incarnations);
+                kafka(shared, &mut partitions, &at, delivery, &eras);
             }
-            Ok(Message::Done(at, incarnation, done)) => {
-                if let Some(partition) = partitions.get_mut(&at).filter(|p| p.incarnation() == incarnation) {
-                    partition.done(done);
+            Ok(Message::Done(at, era, done)) => {
+                if let Some(partition) = partitions.get_mut(&at) {
+                    partition.done(era, *done);
                 }
             }
             Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => break,
@@ -210,11 +212,10 @@ fn kafka(
     partitions: &mut HashMap<TopicPartition, Partition>,
     at: &TopicPartition,
     delivery: Delivery,
-    incarnations: &AtomicU64,
+    eras: &Arc<AtomicU64>,
 ) {
     if matches!(delivery, Delivery::Assigned) {
-        let incarnation = incarnations.fetch_add(1, Ordering::Relaxed);
-        partitions.insert(at.clone(), Partition::new(at.clone(), incarnation, Arc::clone(shared)));
+        partitions.insert(at.clone(), Partition::new(at.clone(), Arc::clone(eras), Arc::clone(shared)));
         return;
     }
     match partitions.get_mut(at) {
@@ -229,7 +230,7 @@ fn kafka(
 
 fn tick(shared: &Arc<Shared>, partitions: &mut HashMap<TopicPartition, Partition>) {
     for partition in partitions.values_mut() {
-        partition.input(Input::Tick);
+        partition.tick();
     }
     if shared.budget.is_short()
         && let Some(largest) = partitions.values_mut().max_by_key(|partition| partition.buffered_bytes())

@@ -71,12 +71,13 @@ impl Session {
             Ok(genesis) => genesis,
             Err(hold) => return held(hold.clone()),
         };
+        let wanted = vec![at.clone()];
+        let committed = self.ask("committed offset", move |session| session.committed(&wanted)).await;
+        // After the commit: one that names a manifest is younger than the manifest.
         let tip = match self.ledger.tip(&at.topic, &topic.id, at.partition).await {
             Ok(tip) => tip,
             Err(error) => return held(error.hold(0)),
         };
-        let wanted = vec![at.clone()];
-        let committed = self.ask("committed offset", move |session| session.committed(&wanted)).await;
         let tip_done = tip.as_ref().is_some_and(|(_, done)| *done);
         let evidence = Evidence {
             ledger: self.ledger.owner().ledger.clone(),
@@ -90,8 +91,8 @@ impl Session {
     }
 
     /// First and next offset of a partition, asked of the broker.
-    pub async fn low_watermark(self: &Arc<Self>, at: TopicPartition) -> i64 {
-        self.ask("first offset", move |session| session.watermarks(&at)).await.0
+    pub async fn log_range(self: &Arc<Self>, at: TopicPartition) -> (i64, i64) {
+        self.ask("first and next offset", move |session| session.watermarks(&at)).await
     }
 
     async fn topic(self: &Arc<Self>, name: &Arc<str>) -> Topic {

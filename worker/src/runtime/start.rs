@@ -7,7 +7,7 @@ use crate::cut::manifest::{MANIFEST_VERSION, Owner};
 use crate::http::Surface;
 use crate::kafka::TopicPartition;
 use crate::kafka::client::{self, Context};
-use crate::kafka::connect::{Cluster, connect};
+use crate::kafka::connect::{Cluster, ConnectError, connect};
 use crate::kafka::poll::{Command, Delivery, Fatal, Poller, Pulse};
 use crate::store::ledger::{Ledger, LedgerError, OnFault, nonce};
 use crate::store::{Guarantee, Store, StoreError};
@@ -25,6 +25,8 @@ use tracing::{error, info, warn};
 
 /// How long the cluster may take to answer one question at start.
 const CONNECT: Duration = Duration::from_secs(10);
+/// The same obstacle is logged again after this long.
+const SAY_AGAIN: Duration = Duration::from_secs(60);
 /// Uploads at a time.
 const UPLOADS: usize = 8;
 /// Lanes at most; beyond a few, the poll thread is what limits.
@@ -161,6 +163,7 @@ async fn reach_kafka(
     budget: usize,
 ) -> Result<(Arc<BaseConsumer<Context>>, Cluster), StartError> {
     let mut failures = 0;
+    let mut said = None;
     loop {
         let consumer = client::consumer(&settings.kafka, budget / 16);
         let consumer = Arc::new(consumer.map_err(|e| StartError::Settings(format!("kafka: {e}")))?);
@@ -168,15 +171,22 @@ async fn reach_kafka(
         let answer = tokio::task::spawn_blocking(move || {
             connect(&asked, &wanted.kafka.bootstrap_servers, &wanted.kafka.consumer.topics, CONNECT)
         });
-        let words = match answer.await {
+        let error = match answer.await {
             Ok(Ok(cluster)) => return Ok((consumer, cluster)),
-            Ok(Err(error)) => error.to_string(),
-            Err(error) => error.to_string(),
+            Ok(Err(error)) => error,
+            Err(error) => return Err(StartError::Thread(error.into())),
         };
         let wait = mapping::backoff(settings).delay(failures, rand::random(), None);
         failures += 1;
-        warn!(error = words, wait_ms = wait.as_millis() as u64, "waiting for kafka");
-        surface.waiting(words);
+        surface.waiting(error.to_string());
+        // One message for one cause, not one for each try.
+        if said
+            .as_ref()
+            .is_none_or(|(like, at): &(ConnectError, Instant)| !error.is_like(like) || at.elapsed() >= SAY_AGAIN)
+        {
+            warn!(%error, "waiting for kafka");
+            said = Some((error, Instant::now()));
+        }
         // Dropping a consumer waits for its threads.
         let closed = tokio::task::spawn_blocking(move || drop(consumer));
         tokio::time::sleep(wait).await;

@@ -266,7 +266,7 @@ impl Ledger {
         let body = body.map_err(|e| LedgerError::Damaged { key: key.to_owned(), detail: e.to_string() })?;
         loop {
             if self.create(key, body.clone()).await == Put::Created {
-                return Ok(parse(key, &body)?);
+                return parse(key, &body);
             }
             if let Some(found) = self.read(key).await? {
                 return Ok(found);
@@ -315,7 +315,8 @@ pub fn nonce() -> String {
     format!("{:032x}", rand::random::<u128>())
 }
 
-fn parse<T: DeserializeOwned>(key: &str, body: &[u8]) -> Result<T, LedgerError> {
+/// An object of the ledger from its bytes; a newer version is told apart from damage.
+pub(crate) fn parse<T: DeserializeOwned>(key: &str, body: &[u8]) -> Result<T, LedgerError> {
     serde_json::from_slice(body).map_err(|error| {
         let version = serde_json::from_slice::<serde_json::Value>(body).ok().and_then(|v| v["version"].as_u64());
         match version.and_then(|v| u32::try_from(v).ok()) {

@@ -2,12 +2,15 @@
 //! Waits and reports; whether to go on is the caller's choice, who drops the future to stop.
 //! Own loop instead of `backon`: its jitter only adds to the delay, and its retries end in an error, which these cannot.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::StoreError;
+use super::{StoreError, StoreErrorKind};
 
 /// Longest wait a store can ask for; a larger one is more likely a mistake than a wish.
 const MAX_ASKED: Duration = Duration::from_secs(300);
+
+/// The same failure is logged again after this long: an outage is one message, not a flood.
+const SAY_AGAIN: Duration = Duration::from_secs(60);
 
 /// How long to wait between tries: a random part ("full jitter") of a delay that doubles from `initial` to `max`.
 /// See <https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>.
@@ -43,6 +46,7 @@ where
     Fut: Future<Output = Result<T, StoreError>>,
 {
     let mut failures = 0_u32;
+    let mut said: Option<(StoreErrorKind, Instant)> = None;
     loop {
         let error = match op().await {
             Ok(value) => {
@@ -54,10 +58,10 @@ where
             Err(error) => error,
         };
         let wait = backoff.delay(failures, rand::random(), error.retry_after());
-        tracing::warn!(
-            what, %error, kind = error.kind().as_str(), failures, wait_ms = wait.as_millis() as u64,
-            "store failed, trying again"
-        );
+        if said.is_none_or(|(kind, at)| kind != error.kind() || at.elapsed() >= SAY_AGAIN) {
+            said = Some((error.kind(), Instant::now()));
+            tracing::warn!(what, %error, kind = error.kind().as_str(), failures, "store failed, trying again");
+        }
         on_error(&error, wait);
         tokio::time::sleep(wait).await;
         failures = failures.saturating_add(1);
@@ -67,7 +71,6 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::StoreErrorKind;
     use crate::store::error::Location;
 
     const BACKOFF: Backoff = Backoff { initial: Duration::from_millis(100), max: Duration::from_secs(5) };

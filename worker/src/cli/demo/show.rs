@@ -1,7 +1,7 @@
 //! Reads back what a demo wrote, as any reader of Parquet would, and says it in words. Trusts nothing but the files.
 
 use super::DemoError;
-use crate::store::{Backend, Store, StoreOptions};
+use crate::store::Store;
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::TimestampMicrosecondType;
 use arrow_array::{Array as _, RecordBatch};
@@ -55,9 +55,8 @@ impl Found {
     }
 }
 
-/// Opens every Parquet file below `out`.
-pub(super) async fn read(out: &Path) -> Result<Found, DemoError> {
-    let store = Store::open(&StoreOptions { backend: Backend::File { base_path: out.to_owned() } })?;
+/// Opens every Parquet file in the folder.
+pub(super) async fn read(store: &Store) -> Result<Found, DemoError> {
     let mut found = Found::default();
     for object in store.list("").await?.into_iter().filter(|object| object.key.ends_with(".parquet")) {
         let Some(body) = store.get(&object.key).await? else { continue };

@@ -1,33 +1,49 @@
 //! One assigned partition: feeds the machine, decodes and encodes what it admits, carries out its effects.
 //! Owned by one lane thread; everything that waits for a broker or a store runs elsewhere and reports back.
 
+mod effects;
+
 use super::lane::{Done, Shared};
-use crate::cut::{Admit, CutPlan, Effect, HoldReason, Input, MANIFEST_VERSION, Machine, Manifest, Now, Outcome};
-use crate::events::{DECODER_VERSION, Decoded, Policy, Record, decode};
-use crate::files::{Close, CutWriter, EncodeError, EncodedFile, FileKind, Identity, Rules};
+use crate::cut::{Admit, HoldReason, Input, Machine, Manifest, Now, Outcome};
+use crate::events::{Decoded, Policy, Record, decode};
+use crate::files::{CutWriter, EncodeError, Identity, Rules};
 use crate::kafka::TopicPartition;
 use crate::kafka::batch::Batch;
 use crate::kafka::poll::{Command, Delivery};
 use crate::runtime::session::Resolved;
-use crate::store::ledger::nonce;
 use bytes::Bytes;
 use eventsink_crds::status::{HoldStatus, PartitionStatus};
 use rdkafka::error::RDKafkaErrorCode;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use tokio::task::AbortHandle;
-use tracing::{info, warn};
+use tracing::warn;
 
 /// Sizes are looked at after this many records.
 const SIZE_EVERY: usize = 256;
 /// A partition whose records wait for a cut in flight stops fetching at this many bytes.
 const STASH_BYTES: usize = 8 << 20;
 
+/// A replay that has not moved for so long asks what the log still has.
+const REPLAY_STANDS: Duration = Duration::from_secs(10);
+
 /// Records that came while the open cut was full.
 struct Waiting {
     generation: u64,
     batch: Batch,
     next: usize,
+}
+
+/// A cut whose rows are read again.
+struct Replay {
+    manifest: Manifest,
+    /// Files that the store does not have; only they are compared, since rows of the others may be gone by now.
+    missing: Vec<usize>,
+    generation: u64,
+    /// Last sign of progress: next offset and when it moved.
+    moved: (i64, Now),
 }
 
 /// The closed cut whose files are on their way.
@@ -39,8 +55,12 @@ struct Flight {
 /// See the module.
 pub(super) struct Partition {
     at: TopicPartition,
-    /// Tells results of this assignment from those of an earlier one.
-    incarnation: u64,
+    /// Numbers of eras, never given twice by this lane.
+    eras: Arc<AtomicU64>,
+    /// Era of the assignment: answers to `Resolve` of an earlier one no longer matter.
+    born: u64,
+    /// Raised by every discard: other answers of an earlier era no longer matter, though they may be on their way.
+    era: u64,
     machine: Machine,
     shared: Arc<Shared>,
     identity: Option<Arc<Identity>>,
@@ -49,12 +69,21 @@ pub(super) struct Partition {
     rules: Arc<Rules>,
     policy: Policy,
     /// The manifest whose rows are being read again.
-    replay: Option<Manifest>,
+    replay: Option<Replay>,
+    /// Losses whose names must be in the bucket before the next file is.
+    unnamed: Vec<(i64, i64)>,
     flight: Option<Flight>,
     waiting: VecDeque<Waiting>,
     waiting_bytes: usize,
     paused: bool,
+    resolving: Option<AbortHandle>,
     tasks: Vec<AbortHandle>,
+    /// Read generation in force.
+    generation: u64,
+    /// The commit whose answer is awaited.
+    committing: Option<i64>,
+    /// Files that the last check did not find.
+    missing: Vec<usize>,
     /// Bytes taken from the budget for the writer and for bodies.
     held_writer: usize,
     held_bodies: usize,
@@ -63,12 +92,15 @@ pub(super) struct Partition {
 }
 
 impl Partition {
-    pub fn new(at: TopicPartition, incarnation: u64, shared: Arc<Shared>) -> Self {
+    pub fn new(at: TopicPartition, eras: Arc<AtomicU64>, shared: Arc<Shared>) -> Self {
+        let born = eras.fetch_add(1, Ordering::Relaxed);
         let (machine, first) = Machine::new(shared.limits, shared.skip_losses());
         let rules = Arc::clone(&shared.rules);
         let mut partition = Self {
             at,
-            incarnation,
+            eras,
+            born,
+            era: born,
             machine,
             policy: policy(&rules),
             rules,
@@ -76,11 +108,16 @@ impl Partition {
             identity: None,
             writer: None,
             replay: None,
+            unnamed: Vec::new(),
             flight: None,
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             paused: false,
+            resolving: None,
             tasks: Vec::new(),
+            generation: 0,
+            committing: None,
+            missing: Vec::new(),
             held_writer: 0,
             held_bodies: 0,
             watermarks: (-1, -1),
@@ -88,10 +125,6 @@ impl Partition {
         };
         partition.carry_out(first);
         partition
-    }
-
-    pub fn incarnation(&self) -> u64 {
-        self.incarnation
     }
 
     pub fn is_released(&self) -> bool {
@@ -119,17 +152,25 @@ impl Partition {
             }
             Delivery::Watermarks { low, high } => self.watermarks = (low, high),
             Delivery::Fault { generation, code, text } => self.fault(generation, code, text),
-            Delivery::Committed { error } => {
-                let stats = &self.shared.metrics;
-                stats.commits.with_label_values(&[if error.is_none() { "ok" } else { "failed" }]).inc();
-                self.input(Input::Committed { ok: error.is_none() });
+            Delivery::Committed { offset, error } => {
+                let outcome = if error.is_none() { "ok" } else { "failed" };
+                self.shared.metrics.commits.with_label_values(&[outcome]).inc();
+                // An answer to an earlier assignment's commit says nothing of ours.
+                if self.committing == Some(offset) {
+                    self.committing = None;
+                    self.input(Input::Committed { ok: error.is_none() });
+                }
             }
             Delivery::Revoke { lost } => self.input(Input::Revoke { lost }),
             Delivery::Deadline => self.input(Input::Deadline),
         }
     }
 
-    pub fn done(&mut self, done: Done) {
+    pub fn done(&mut self, era: u64, done: Done) {
+        let awaited = if matches!(done, Done::Resolved(_)) { self.born } else { self.era };
+        if era != awaited {
+            return;
+        }
         match done {
             Done::Resolved(Resolved { topic_id, resolution }) => {
                 self.identity = Some(self.shared.identity(&self.at, topic_id));
@@ -155,9 +196,10 @@ impl Partition {
                     }
                     None => {}
                 }
+                self.missing = result.clone().unwrap_or_default();
                 self.input(Input::FilesChecked(result));
             }
-            Done::Low { generation, low } => self.input(Input::OutOfRange { generation, low }),
+            Done::LogRange { generation, low, high } => self.log_range(generation, low, high),
         }
         self.drain();
     }
@@ -177,7 +219,10 @@ impl Partition {
             | RDKafkaErrorCode::OffsetOutOfRange
             | RDKafkaErrorCode::LogTruncation => {
                 let (session, at) = (Arc::clone(&self.shared.session), self.at.clone());
-                self.spawn(async move { Done::Low { generation, low: session.low_watermark(at).await } });
+                self.spawn(async move {
+                    let (low, _) = session.log_range(at).await;
+                    Done::LogRange { generation, low, high: -1 }
+                });
             }
             // The client tries again by itself.
             RDKafkaErrorCode::UnknownTopicOrPartition
@@ -194,13 +239,14 @@ impl Partition {
     fn drain(&mut self) {
         while let Some(mut waiting) = self.waiting.pop_front() {
             let size = waiting.batch.memory();
-            if self.offer(&mut waiting) {
-                self.waiting_bytes -= size;
-                self.shared.budget.sub(size);
-            } else {
+            // Out of the sum while it is offered: a hold discards everything that waits.
+            self.waiting_bytes -= size;
+            if !self.offer(&mut waiting) {
+                self.waiting_bytes += size;
                 self.waiting.push_front(waiting);
                 break;
             }
+            self.shared.budget.sub(size);
         }
         let pause = self.waiting_bytes > STASH_BYTES;
         if pause != self.paused && self.machine.expected().is_some() && (pause || self.waiting.is_empty()) {
@@ -236,7 +282,7 @@ impl Partition {
                 }
             }
             waiting.next += 1;
-            if waiting.next % SIZE_EVERY == 0 {
+            if waiting.next.is_multiple_of(SIZE_EVERY) {
                 self.tell_size();
             }
         }
@@ -271,7 +317,7 @@ impl Partition {
         let identity = self.identity();
         let rules = Arc::clone(&self.rules);
         match &self.replay {
-            Some(manifest) => CutWriter::following(rules, identity, self.shared.encoding, &manifest.files),
+            Some(replay) => CutWriter::following(rules, identity, self.shared.encoding, &replay.manifest.files),
             None => Ok(CutWriter::new(rules, identity, self.shared.encoding)),
         }
     }
@@ -286,206 +332,33 @@ impl Partition {
         self.input(Input::Size(largest));
     }
 
-    fn carry_out(&mut self, effects: Vec<Effect>) {
-        for effect in effects {
-            self.effect(effect);
+    /// Time passes; a replay that does not move may wait for records that a truncated log no longer has.
+    pub fn tick(&mut self) {
+        self.input(Input::Tick);
+        let (now, expected, generation) = (self.shared.now(), self.machine.expected(), self.generation);
+        let Some(replay) = &mut self.replay else { return };
+        let Some(expected) = expected else { return };
+        if (expected, generation) != (replay.moved.0, replay.generation) {
+            replay.moved = (expected, now);
+            replay.generation = generation;
+        } else if now.saturating_sub(replay.moved.1) >= REPLAY_STANDS {
+            replay.moved.1 = now;
+            let (session, at) = (Arc::clone(&self.shared.session), self.at.clone());
+            self.spawn(async move {
+                let (low, high) = session.log_range(at).await;
+                Done::LogRange { generation, low, high }
+            });
         }
     }
 
-    fn effect(&mut self, effect: Effect) {
-        let at = self.at.clone();
-        match effect {
-            Effect::Resolve => {
-                let session = Arc::clone(&self.shared.session);
-                self.spawn(async move { Done::Resolved(session.resolve(&at).await) });
-            }
-            Effect::Discard => self.discard(),
-            Effect::Seek { offset, epoch, generation } => {
-                self.paused = false;
-                self.shared.command(Command::Seek { at, offset, epoch, generation });
-            }
-            Effect::Pause => self.shared.command(Command::Pause(at)),
-            Effect::Cut(plan) => self.cut(plan),
-            Effect::PutFiles(which) => self.put_files(which),
-            Effect::CheckFiles(manifest) => self.check_files(manifest),
-            Effect::Replay(manifest) => {
-                info!(partition = %at, from = manifest.from, to = manifest.to, "reading an unfinished cut again");
-                self.policy = policy(&self.rules);
-                self.replay = Some(manifest);
-            }
-            Effect::EncodeReplay { incomplete } => self.encode_replay(incomplete),
-            Effect::Commit { offset, epoch, nonce } => {
-                let metadata = self.shared.note(nonce);
-                self.shared.command(Command::Commit { at, offset, epoch, metadata });
-            }
-            Effect::MarkDone(from) => self.with_ledger(move |ledger, id| async move {
-                ledger.mark_done(&at.topic, &id, at.partition, from).await;
-            }),
-            Effect::NameLoss { from, to } => self.with_ledger(move |ledger, id| async move {
-                ledger.name_loss(&at.topic, &id, at.partition, (from, to)).await;
-            }),
-            Effect::Held(hold) => {
-                warn!(partition = %at, reason = hold.reason.as_str(), from = hold.from, to = hold.to, detail = hold.detail, "on hold");
-            }
-            Effect::Release => {
-                self.released = true;
-                self.shared.command(Command::Released(at));
-            }
+    /// `high` is -1 when the consumer itself has found the offset out of range.
+    fn log_range(&mut self, generation: u64, low: i64, high: i64) {
+        let ends_early = self.replay.as_ref().is_some_and(|replay| high < replay.manifest.to);
+        if high < 0 || ends_early {
+            let expected = self.machine.expected().unwrap_or(low);
+            let low = if high < 0 { low } else { low.min(expected) };
+            self.input(Input::OutOfRange { generation, low });
         }
-    }
-
-    /// Encodes the open cut and puts its manifest.
-    fn cut(&mut self, plan: CutPlan) {
-        let nonce = nonce();
-        let close = Close {
-            from: plan.from,
-            to: plan.to,
-            nonce: nonce.clone(),
-            decoder_version: DECODER_VERSION,
-            incomplete: false,
-        };
-        self.shared.metrics.cuts.with_label_values(&[plan.trigger.as_str()]).inc();
-        let encoded = self.writer.take().map_or(Ok(vec![]), |writer| writer.finish(&close));
-        let files = match encoded {
-            Ok(files) => files,
-            Err(error) => {
-                return self.input(Input::Stuck { reason: HoldReason::Unencodable, detail: error.to_string() });
-            }
-        };
-        let manifest = Manifest {
-            version: MANIFEST_VERSION,
-            ledger: self.shared.ledger_id().to_owned(),
-            topic: self.at.topic.to_string(),
-            partition: self.at.partition,
-            from: plan.from,
-            to: plan.to,
-            epoch: plan.epoch,
-            prev: plan.prev,
-            nonce,
-            rules: self.rules.digest(),
-            decoder_version: DECODER_VERSION,
-            files: files.iter().map(|file| file.plan.clone()).collect(),
-            dead: plan.dead,
-            filtered: plan.filtered,
-            absent: plan.absent,
-            lost: plan.lost,
-        };
-        self.hold_bodies(manifest.clone(), files);
-        let ledger = self.shared.session.ledger().clone();
-        let topic_id = self.identity().topic_id.clone();
-        self.spawn(async move { Done::ManifestPut(ledger.put_manifest(&topic_id, manifest).await) });
-    }
-
-    /// The bodies stay in memory, and in the budget, until the store has them.
-    fn hold_bodies(&mut self, manifest: Manifest, files: Vec<EncodedFile>) {
-        let bodies: Vec<Bytes> = files.into_iter().map(|file| file.body).collect();
-        self.shared.budget.change(&mut self.held_bodies, bodies.iter().map(Bytes::len).sum());
-        self.shared.budget.change(&mut self.held_writer, 0);
-        self.flight = Some(Flight { manifest, bodies });
-    }
-
-    fn put_files(&mut self, which: Vec<usize>) {
-        let Some(flight) = &self.flight else { return };
-        let puts: Vec<_> =
-            which.iter().map(|&i| (flight.manifest.files[i].clone(), flight.bodies[i].clone())).collect();
-        let (shared, manifest) = (Arc::clone(&self.shared), flight.manifest.clone());
-        self.spawn(async move {
-            let one = |(plan, body): (crate::files::PlannedFile, Bytes)| {
-                let (shared, manifest) = (&shared, &manifest);
-                async move { shared.put_file(manifest, &plan, &body).await }
-            };
-            let results = futures::future::join_all(puts.into_iter().map(one)).await;
-            Done::FilesPut(results.into_iter().collect())
-        });
-    }
-
-    /// All files of the cut in flight are in the store.
-    fn finish_flight(&mut self) {
-        let Some(flight) = self.flight.take() else { return };
-        self.shared.budget.change(&mut self.held_bodies, 0);
-        let metrics = &self.shared.metrics;
-        for file in &flight.manifest.files {
-            let disposition = if file.kind == FileKind::Rows { "written" } else { "dead" };
-            metrics.records.with_label_values(&[disposition]).inc_by(file.rows);
-        }
-        let manifest = &flight.manifest;
-        info!(
-            partition = %self.at, from = manifest.from, to = manifest.to, files = manifest.files.len(),
-            dead = manifest.dead.len(), "cut finished"
-        );
-    }
-
-    fn check_files(&mut self, manifest: Manifest) {
-        info!(partition = %self.at, from = manifest.from, to = manifest.to, nonce = manifest.nonce, "adopting a cut");
-        let ledger = self.shared.session.ledger().clone();
-        let ours = manifest.rules == self.rules.digest();
-        self.spawn(async move {
-            let result = ledger.missing_files(&manifest).await;
-            let rules = if ours { None } else { Some(ledger.rules(&manifest.rules).await) };
-            Done::FilesChecked { result, rules }
-        });
-    }
-
-    /// Encodes what was read again and compares it with what the manifest promised.
-    fn encode_replay(&mut self, incomplete: bool) {
-        let Some(manifest) = self.replay.take() else { return };
-        let close = Close {
-            from: manifest.from,
-            to: manifest.to,
-            nonce: manifest.nonce.clone(),
-            decoder_version: DECODER_VERSION,
-            incomplete,
-        };
-        self.replay = Some(manifest.clone());
-        let writer = self.writer.take().map_or_else(|| self.new_writer(), Ok);
-        self.replay = None;
-        let encoded = writer.and_then(|writer| writer.finish(&close));
-        self.rules = Arc::clone(&self.shared.rules);
-        self.policy = policy(&self.rules);
-        let result = match encoded {
-            Err(error) => Err(error.to_string()),
-            Ok(files) if incomplete || files.iter().map(|f| &f.plan).eq(&manifest.files) => {
-                self.hold_bodies(manifest, files);
-                Ok(())
-            }
-            Ok(_) => Err(format!(
-                "decoder {DECODER_VERSION} gives other rows than decoder {} promised in manifest {}: run that version again",
-                manifest.decoder_version, manifest.nonce
-            )),
-        };
-        self.input(Input::Replayed(result));
-    }
-
-    fn discard(&mut self) {
-        for task in self.tasks.drain(..) {
-            task.abort();
-        }
-        self.writer = None;
-        self.flight = None;
-        self.replay = None;
-        self.rules = Arc::clone(&self.shared.rules);
-        self.policy = policy(&self.rules);
-        self.shared.budget.change(&mut self.held_writer, 0);
-        self.shared.budget.change(&mut self.held_bodies, 0);
-        self.shared.budget.sub(std::mem::take(&mut self.waiting_bytes));
-        self.waiting.clear();
-    }
-
-    /// Runs something that waits and reports back; aborted when its result no longer matters.
-    fn spawn(&mut self, task: impl Future<Output = Done> + Send + 'static) {
-        self.tasks.retain(|task| !task.is_finished());
-        let handle = self.shared.spawn(self.at.clone(), self.incarnation, task);
-        self.tasks.push(handle);
-    }
-
-    /// Runs something that nobody waits for.
-    fn with_ledger<F, Fut>(&self, task: F)
-    where
-        F: FnOnce(crate::store::ledger::Ledger, String) -> Fut,
-        Fut: Future<Output = ()> + Send + 'static,
-    {
-        let id = self.identity().topic_id.clone();
-        self.shared.detach(task(self.shared.session.ledger().clone(), id));
     }
 
     pub fn status(&self) -> PartitionStatus {
@@ -515,6 +388,9 @@ impl Partition {
 
 impl Drop for Partition {
     fn drop(&mut self) {
+        if let Some(task) = self.resolving.take() {
+            task.abort();
+        }
         self.discard();
     }
 }
