@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::cut::manifest::{LEDGER, cut_from};
+use crate::cut::manifest::{LEDGER, cut_from, lost_range};
 
 /// What one key is, by its name.
 #[derive(Debug, PartialEq, Eq)]
@@ -22,6 +22,12 @@ enum Object<'a> {
         folder: Folder,
         from: i64,
     },
+    Lost {
+        topic: &'a str,
+        id: &'a str,
+        partition: i32,
+        range: (i64, i64),
+    },
     /// Below the ledger's folder, and none of the above.
     Stray,
     /// Outside the ledger's folder.
@@ -32,7 +38,6 @@ enum Object<'a> {
 enum Folder {
     Cuts,
     Done,
-    Lost,
 }
 
 /// Names alone tell: a topic may be called `rules` or `probe`, but its objects lie deeper.
@@ -44,24 +49,27 @@ fn classify(key: &str) -> Object<'_> {
         ["probe", _] => Object::Probe,
         ["rules", name] => name.strip_suffix(".json").map_or(Object::Stray, Object::Rules),
         [topic, id, "genesis.json"] => Object::Genesis { topic, id },
+        [topic, id, number, "lost", name] => partition(number)
+            .zip(lost_range(name))
+            .map_or(Object::Stray, |(partition, range)| Object::Lost { topic, id, partition, range }),
         [topic, id, number, folder, name] => mark(number, folder, name)
             .map_or(Object::Stray, |(partition, folder, from)| Object::Mark { topic, id, partition, folder, from }),
         _ => Object::Stray,
     }
 }
 
-fn mark(number: &str, folder: &str, name: &str) -> Option<(i32, Folder, i64)> {
+fn partition(number: &str) -> Option<i32> {
     let partition: i32 = number.parse().ok()?;
-    if partition < 0 || partition.to_string() != number {
-        return None;
-    }
+    (partition >= 0 && partition.to_string() == number).then_some(partition)
+}
+
+fn mark(number: &str, folder: &str, name: &str) -> Option<(i32, Folder, i64)> {
     let folder = match folder {
         "cuts" => Folder::Cuts,
         "done" => Folder::Done,
-        "lost" => Folder::Lost,
         _ => return None,
     };
-    Some((partition, folder, cut_from(name)?))
+    Some((partition(number)?, folder, cut_from(name)?))
 }
 
 /// The ledger's objects of one partition, by the offset in their names.
@@ -71,8 +79,8 @@ pub(super) struct PartitionKeys {
     pub cuts: BTreeSet<i64>,
     /// Done marks.
     pub done: BTreeSet<i64>,
-    /// Named losses.
-    pub lost: BTreeSet<i64>,
+    /// Named losses, by their ends.
+    pub lost: BTreeSet<(i64, i64)>,
 }
 
 /// The ledger's objects of one topic id.
@@ -114,9 +122,11 @@ impl Inventory {
                     let folder = match folder {
                         Folder::Cuts => &mut keys.cuts,
                         Folder::Done => &mut keys.done,
-                        Folder::Lost => &mut keys.lost,
                     };
                     folder.insert(from);
+                }
+                Object::Lost { topic, id, partition, range } => {
+                    all.topic(topic, id).partitions.entry(partition).or_default().lost.insert(range);
                 }
                 Object::Stray => all.stray.push(key),
                 Object::Data => all.data.push(key),
@@ -185,7 +195,8 @@ mod tests {
             assert_eq!(classify(&genesis_key(topic, "id")), Object::Genesis { topic, id: "id" });
             assert_eq!(classify(&cut_key(topic, "id", 12, 77)), mark(Folder::Cuts));
             assert_eq!(classify(&done_key(topic, "id", 12, 77)), mark(Folder::Done));
-            assert_eq!(classify(&lost_key(topic, "id", 12, 77)), mark(Folder::Lost));
+            let lost = Object::Lost { topic, id: "id", partition: 12, range: (77, 80) };
+            assert_eq!(classify(&lost_key(topic, "id", 12, 77, 80)), lost);
         }
         assert_eq!(classify(&rules_key("abc")), Object::Rules("abc"));
         assert_eq!(classify("_eventsink/owner.json"), Object::Owner);

@@ -13,7 +13,7 @@ use super::partition::Partition;
 use super::read::{End, Entry, NamedLoss, Reader, unreadable};
 use super::{Finding, FindingKind, Loss, PartitionSummary, Report, TopicSummary, file};
 use crate::cut::manifest::{
-    Genesis, LEDGER, Manifest, Owner, cut_key, cut_name, done_key, genesis_key, lost_key, rules_key,
+    Genesis, Manifest, Owner, cut_key, done_key, genesis_key, lost_key, rules_key, topic_prefix,
 };
 use crate::files::Rules;
 use crate::store::{Store, StoreError};
@@ -240,15 +240,14 @@ impl<F: Fn(u64, u64)> Walk<F> {
     async fn named(
         &mut self,
         id: &PartitionId,
-        lost: impl Iterator<Item = i64>,
+        lost: impl Iterator<Item = (i64, i64)>,
     ) -> Result<Vec<(i64, i64)>, StoreError> {
         let mut ranges = Vec::new();
-        for from in lost {
-            let key = lost_key(&id.topic, &id.topic_id, id.partition, from);
+        for (from, to) in lost {
+            let key = lost_key(&id.topic, &id.topic_id, id.partition, from, to);
             match self.reader.entry::<NamedLoss>(&key).await? {
                 Entry::There(loss)
-                    if loss.from == from
-                        && from < loss.to
+                    if (loss.from, loss.to) == (from, to)
                         && self.ledger().is_none_or(|ledger| ledger == loss.ledger) =>
                 {
                     ranges.push((from, loss.to));
@@ -445,12 +444,11 @@ impl<F: Fn(u64, u64)> Walk<F> {
     async fn losses(&mut self) -> Result<(), StoreError> {
         for Unnamed { at, key, range } in std::mem::take(&mut self.unnamed) {
             let id = Arc::clone(&self.partitions[at].id);
-            let first = lost_key(&id.topic, &id.topic_id, id.partition, 0);
-            let folder = first.strip_suffix(&format!("/{}", cut_name(0))).unwrap_or(LEDGER);
+            let folder = &format!("{}/{}/lost", topic_prefix(&id.topic, &id.topic_id), id.partition);
             let names = Inventory::of(self.reader.list(folder).await?.into_iter().map(|listed| listed.key));
             let topic = names.topics.get(&(id.topic.clone(), id.topic_id.clone()));
             let named = topic.and_then(|keys| keys.partitions.get(&id.partition));
-            if named.is_none_or(|keys| keys.lost.range(range.0..range.1).next().is_none()) {
+            if named.is_none_or(|keys| keys.lost.iter().all(|(from, to)| *to <= range.0 || range.1 <= *from)) {
                 let what =
                     format!("says that the log lost offsets within {}..{}, and {folder}/ does not", range.0, range.1);
                 let way_out = "the name of a loss was deleted, or a crash came before it: restore it or note the loss";

@@ -167,9 +167,27 @@ pub fn lost_key(topic: &str, topic_id: &str, partition: i32, from: i64, to: i64)
     format!("{}/{partition}/lost/{:019}-{to}.json", topic_prefix(topic, topic_id), i64::MAX - from)
 }
 
+/// The loss `[from, to)` that a name in `lost/` says, or `None` for a name that no loss has.
+#[must_use]
+pub fn lost_range(name: &str) -> Option<(i64, i64)> {
+    let (from, to) = name.strip_suffix(".json")?.split_once('-')?;
+    let from = cut_from(&format!("{from}.json"))?;
+    let range = (from, to.parse().ok()?);
+    // One range has one name.
+    (from < range.1 && range.1.to_string() == to).then_some(range)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_loss_is_read_back_from_its_name() {
+        let key = lost_key("t", "id", 0, 5, 900);
+        assert_eq!(key.rsplit('/').next().and_then(lost_range), Some((5, 900)));
+        assert_eq!(lost_range("9223372036854775807-0.json"), None, "an empty range");
+        assert_eq!(lost_range(&cut_name(5)), None);
+    }
 
     #[test]
     fn the_newest_manifest_has_the_least_name() {

@@ -192,7 +192,7 @@ impl Bucket {
     }
 
     pub async fn name_loss(&self, partition: i32, from: i64, to: i64) -> String {
-        let key = lost_key(TOPIC, TOPIC_ID, partition, from);
+        let key = lost_key(TOPIC, TOPIC_ID, partition, from, to);
         let body = serde_json::json!({ "version": MANIFEST_VERSION, "ledger": self.ledger, "from": from, "to": to });
         self.put(&key, body.to_string()).await;
         key
