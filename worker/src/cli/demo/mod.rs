@@ -118,7 +118,8 @@ impl Demo {
         if !audited.is_green() {
             return Ok(FAILED);
         }
-        say(&show::next(&self.out));
+        let program = std::env::args().next().unwrap_or_else(|| env!("CARGO_PKG_NAME").to_owned());
+        say(&show::next(&self.out, &program));
         Ok(0)
     }
 }

@@ -10,6 +10,8 @@ const PLAIN: Duration = Duration::from_secs(1);
 pub(super) struct Progress {
     total: u64,
     done: u64,
+    /// What is being done.
+    what: String,
     /// `None` where nobody could redraw a line.
     bar: Option<ProgressBar>,
     said: Option<Instant>,
@@ -24,14 +26,15 @@ impl Progress {
             bar.enable_steady_tick(Duration::from_millis(100));
             bar
         });
-        Self { total, done: 0, bar, said: None }
+        Self { total, done: 0, what: String::new(), bar, said: None }
     }
 
     /// Names what is being done.
     pub fn say(&mut self, what: &str) {
+        what.clone_into(&mut self.what);
         match &self.bar {
             Some(bar) => bar.set_message(what.to_owned()),
-            None => self.plain(what),
+            None => self.plain(),
         }
     }
 
@@ -40,21 +43,21 @@ impl Progress {
         self.done = done;
         match &self.bar {
             Some(bar) => bar.set_position(done),
-            None if self.said.is_none_or(|said| said.elapsed() >= PLAIN) => self.plain("landing"),
+            None if self.said.is_none_or(|said| said.elapsed() >= PLAIN) => self.plain(),
             None => {}
         }
     }
 
     /// Leaves the last line standing.
     pub fn finish(&mut self, what: &str) {
-        match &self.bar {
-            Some(bar) => bar.finish_with_message(what.to_owned()),
-            None => self.plain(what),
+        self.say(what);
+        if let Some(bar) = &self.bar {
+            bar.finish();
         }
     }
 
-    fn plain(&mut self, what: &str) {
+    fn plain(&mut self) {
         self.said = Some(Instant::now());
-        eprintln!("{what}: {}/{} events", self.done, self.total);
+        eprintln!("{}: {}/{} events", self.what, self.done, self.total);
     }
 }

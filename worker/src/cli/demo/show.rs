@@ -141,13 +141,13 @@ pub(super) fn report(found: &Found, rows: usize) -> String {
     text
 }
 
-/// What to do next.
-pub(super) fn next(out: &Path) -> String {
+/// What to do next; `program` is what was typed to get here.
+pub(super) fn next(out: &Path, program: &str) -> String {
     let out = out.display();
     format!(
         "\nNext\n  duckdb -c \"SELECT type, count(*) FROM read_parquet('{out}/orders/**/*.parquet') GROUP BY type\"\n  \
-         a real Kafka: set brokers, topics and bucket in config/application.yaml, then eventsink-worker check --config \
-         config/application.yaml\n"
+         for a real Kafka, set brokers, topics and storage in config/application.yaml, then\n  \
+         {program} check --config config/application.yaml\n"
     )
 }
 
