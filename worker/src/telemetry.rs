@@ -1,6 +1,7 @@
 //! Logs: one line per file written and per change of state, no payloads.
 
 use eventsink_crds::settings::{Log, LogFormat};
+use std::io::IsTerminal as _;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -20,7 +21,7 @@ pub fn init(log: &Log) -> Result<(), String> {
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     match log.format {
         LogFormat::Json => base.with(lines.json().flatten_event(true)).try_init(),
-        LogFormat::Text => base.with(lines.with_target(false)).try_init(),
+        LogFormat::Text => base.with(lines.with_target(false).with_ansi(std::io::stderr().is_terminal())).try_init(),
     }
     .map_err(|e| e.to_string())
 }

@@ -3,6 +3,7 @@
 
 mod audit;
 mod check;
+mod demo;
 mod start;
 
 use crate::settings::{self, SettingsError};
@@ -34,6 +35,8 @@ enum Verb {
     Check(check::Check),
     /// Prove from the bucket alone that every offset is accounted for, or say what is wrong
     Audit(audit::Audit),
+    /// Land sample events in a folder, without any server
+    Demo(demo::Demo),
 }
 
 /// Where the settings are.
@@ -62,6 +65,7 @@ pub fn run() -> ExitCode {
         Verb::Start(verb) => verb.run(),
         Verb::Check(verb) => verb.run(),
         Verb::Audit(verb) => verb.run(),
+        Verb::Demo(verb) => verb.run(),
     };
     ExitCode::from(code)
 }

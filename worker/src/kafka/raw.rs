@@ -320,21 +320,47 @@ pub fn topic_id<C: ConsumerContext>(
 ) -> Result<Option<String>, String> {
     let name = CString::new(topic).map_err(|e| e.to_string())?;
     let mut names = [name.as_ptr()];
+    let broker = instead_of_controller(consumer, topic, timeout)?;
     let client = consumer.client().native_ptr();
-    // SAFETY: collection, queue and event are made and destroyed here; results belong to the event.
+    // SAFETY: collection, options, queue and event are made and destroyed here; results belong to the event.
     unsafe {
         let topics = sys::rd_kafka_TopicCollection_of_topic_names(names.as_mut_ptr(), names.len());
+        let options =
+            sys::rd_kafka_AdminOptions_new(client, sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS);
+        if let Some(broker) = broker {
+            let mut words: [c_char; 64] = [0; 64];
+            sys::rd_kafka_AdminOptions_set_broker(options, broker, words.as_mut_ptr(), words.len());
+        }
         let queue = sys::rd_kafka_queue_new(client);
-        sys::rd_kafka_DescribeTopics(client, topics, std::ptr::null(), queue);
+        sys::rd_kafka_DescribeTopics(client, topics, options, queue);
         let event = sys::rd_kafka_queue_poll(queue, i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX));
         let id = if event.is_null() { Err("no answer".to_owned()) } else { described_id(event) };
         if !event.is_null() {
             sys::rd_kafka_event_destroy(event);
         }
         sys::rd_kafka_queue_destroy(queue);
+        sys::rd_kafka_AdminOptions_destroy(options);
         sys::rd_kafka_TopicCollection_destroy(topics);
         id
     }
+}
+
+/// The library asks the controller and waits for it in vain where the cluster names one that is no broker, as
+/// librdkafka's own in-process cluster does. Any broker can answer; `None` when the controller is there.
+fn instead_of_controller<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    topic: &str,
+    timeout: Duration,
+) -> Result<Option<i32>, String> {
+    let metadata = consumer.fetch_metadata(Some(topic), timeout).map_err(|e| e.to_string())?;
+    let millis = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
+    // SAFETY: the client lives; the result is a plain integer.
+    let controller = unsafe { sys::rd_kafka_controllerid(consumer.client().native_ptr(), millis) };
+    let brokers = metadata.brokers();
+    if brokers.iter().any(|broker| broker.id() == controller) {
+        return Ok(None);
+    }
+    Ok(brokers.first().map(rdkafka::metadata::MetadataBroker::id))
 }
 
 unsafe fn described_id(event: *mut sys::rd_kafka_event_t) -> Result<Option<String>, String> {
