@@ -24,6 +24,8 @@ const BATCH_BYTES: usize = 256 << 10;
 const BATCH_RECORDS: usize = 1024;
 /// Positions and watermarks are told this often.
 const POSITIONS: Duration = Duration::from_millis(500);
+/// A lane may take so much longer than the deadline to let a partition go.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// A seek is tried again after this long when the partition is not being fetched yet.
 const SEEK_RETRY: Duration = Duration::from_millis(50);
 
@@ -60,6 +62,17 @@ pub enum Command {
     Released(TopicPartition),
     /// Leave the group and end.
     Shutdown,
+}
+
+impl Command {
+    /// The partition that it concerns.
+    fn at(&self) -> Option<&TopicPartition> {
+        match self {
+            Self::Seek { at, .. } | Self::Commit { at, .. } => Some(at),
+            Self::Pause(at) | Self::Resume(at) | Self::Released(at) => Some(at),
+            Self::Shutdown => None,
+        }
+    }
 }
 
 /// What the poll thread tells of a partition.
@@ -142,6 +155,8 @@ struct Slot {
     batch: Batch,
     paused: bool,
     seek: Option<(i64, i32, u64)>,
+    /// The library has given up fetching.
+    stopped: bool,
     leaving: bool,
 }
 
@@ -158,11 +173,15 @@ pub struct Poller {
     /// How long a leaving partition may take.
     deadline: Duration,
     slots: HashMap<TopicPartition, Slot>,
+    /// How often a partition left before its lane had let go: until then its commands are of an earlier assignment.
+    abandoned: HashMap<TopicPartition, u32>,
+    /// By the address of a topic's handle, which lives as long as a partition of it is assigned.
     names: HashMap<(usize, i32), TopicPartition>,
     choked: bool,
     /// Some slot has records that were not handed over.
     pending: bool,
     seek_again: Option<Instant>,
+    stopping: bool,
 }
 
 /// Why the poll thread ended.
@@ -190,10 +209,12 @@ impl Poller {
             started,
             deadline,
             slots: HashMap::new(),
+            abandoned: HashMap::new(),
             names: HashMap::new(),
             choked: false,
             pending: false,
             seek_again: None,
+            stopping: false,
         }
     }
 
@@ -211,11 +232,12 @@ impl Poller {
         loop {
             self.pulse.beat.store(self.started.elapsed().as_millis() as u64, Ordering::Relaxed);
             while let Ok(command) = self.commands.try_recv() {
-                if matches!(command, Command::Shutdown) {
-                    self.leave_all();
-                    return self.close();
-                }
                 self.command(command);
+            }
+            // It may have come while other partitions were leaving.
+            if self.stopping {
+                self.leave_all();
+                return self.close();
             }
             self.seek_pending();
             self.breathe();
@@ -289,6 +311,7 @@ impl Poller {
     /// New partitions wait, paused at the end of the log, until their start is known.
     fn assigned(&mut self, partitions: Vec<TopicPartition>) {
         self.pulse.joined.store(true, Ordering::Relaxed);
+        self.names.clear();
         if partitions.is_empty() {
             return;
         }
@@ -303,6 +326,7 @@ impl Poller {
                 batch: Batch::default(),
                 paused: true,
                 seek: None,
+                stopped: false,
                 leaving: false,
             };
             self.slots.insert(at.clone(), slot);
@@ -313,6 +337,7 @@ impl Poller {
     fn revoke(&mut self, partitions: Vec<TopicPartition>) {
         info!(partitions = %names(&partitions), lost = self.consumer.assignment_lost(), "partitions revoked");
         self.leave(&partitions, self.consumer.assignment_lost());
+        self.names.clear();
         // The library remembers the application's pause across assignments.
         let leaving = list(&partitions, Offset::Invalid);
         if let Err(error) = self.consumer.resume(&leaving).and_then(|()| self.consumer.incremental_unassign(&leaving)) {
@@ -321,8 +346,7 @@ impl Poller {
     }
 
     fn leave_all(&mut self) {
-        let all: Vec<_> = self.slots.keys().cloned().collect();
-        self.leave(&all, false);
+        self.leave(&self.slots.keys().cloned().collect::<Vec<_>>(), false);
     }
 
     /// Lets each partition finish what its manifest has promised, up to the deadline.
@@ -350,14 +374,39 @@ impl Poller {
                     (self.deliver)(at, Delivery::Deadline);
                 }
             }
-            if Instant::now() >= until + Duration::from_secs(5) {
+            if Instant::now() >= until + PATIENCE {
                 break;
             }
         }
-        self.slots.retain(|at, _| !partitions.contains(at));
+        self.abandon(partitions);
+    }
+
+    /// Gives up those partitions that their lanes have not let go yet.
+    fn abandon(&mut self, partitions: &[TopicPartition]) {
+        for at in partitions {
+            if self.slots.remove(at).is_some() {
+                *self.abandoned.entry(at.clone()).or_default() += 1;
+            }
+        }
+    }
+
+    /// True for a command of an assignment that was abandoned; the last of them is its release.
+    fn is_late(&mut self, command: &Command) -> bool {
+        let Some(at) = command.at() else { return false };
+        let Some(awaited) = self.abandoned.get_mut(at) else { return false };
+        if matches!(command, Command::Released(_)) {
+            *awaited -= 1;
+            if *awaited == 0 {
+                self.abandoned.remove(at);
+            }
+        }
+        true
     }
 
     fn command(&mut self, command: Command) {
+        if self.is_late(&command) {
+            return;
+        }
         match command {
             Command::Seek { at, offset, epoch, generation } => {
                 if let Some(slot) = self.slots.get_mut(&at) {
@@ -372,7 +421,7 @@ impl Poller {
             Command::Released(at) => {
                 self.slots.remove(&at);
             }
-            Command::Shutdown => {}
+            Command::Shutdown => self.stopping = true,
         }
     }
 
@@ -401,6 +450,7 @@ impl Poller {
         let pending: Vec<_> =
             self.slots.values().filter_map(|slot| slot.seek.map(|seek| (slot.at.clone(), seek))).collect();
         for (at, (offset, epoch, generation)) in pending {
+            self.restart_stopped(&at);
             match self.seek(&at, offset, epoch) {
                 Ok(()) => {
                     if let Some(slot) = self.slots.get_mut(&at) {
@@ -414,6 +464,18 @@ impl Poller {
                     self.seek_again = Some(Instant::now() + SEEK_RETRY);
                 }
             }
+        }
+    }
+
+    /// A fetcher that has stopped refuses every seek: it is started anew, as after an assignment.
+    fn restart_stopped(&mut self, at: &TopicPartition) {
+        let Some(slot) = self.slots.get_mut(at).filter(|slot| slot.stopped) else { return };
+        slot.stopped = false;
+        let one = list(std::slice::from_ref(at), Offset::End);
+        let stopped = self.consumer.incremental_unassign(&one);
+        let started = self.consumer.incremental_assign(&one).and_then(|()| self.consumer.pause(&one));
+        if let Err(error) = stopped.and(started) {
+            warn!(partition = %at, %error, "fetching cannot be started anew");
         }
     }
 
@@ -477,6 +539,10 @@ impl Poller {
         }
         if let Some(at) = fault.partition.map(named) {
             self.flush();
+            if let Some(slot) = self.slots.get_mut(&at) {
+                // With this error the library gives up the partition.
+                slot.stopped |= fault.code == RDKafkaErrorCode::AutoOffsetReset;
+            }
             let generation = self.slots.get(&at).filter(|slot| slot.seek.is_none()).map_or(0, |slot| slot.generation);
             if generation > 0 {
                 (self.deliver)(&at, Delivery::Fault { generation, code: fault.code, text: fault.text });
@@ -528,3 +594,7 @@ fn list(partitions: &[TopicPartition], offset: Offset) -> TopicPartitionList {
     }
     list
 }
+
+#[cfg(test)]
+#[path = "poll_tests.rs"]
+mod tests;

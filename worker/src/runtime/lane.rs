@@ -222,7 +222,8 @@ fn kafka(
         Some(partition) => partition.deliver(delivery),
         None => match delivery {
             Delivery::Records { batch, .. } => shared.budget.sub(batch.memory()),
-            Delivery::Revoke { .. } | Delivery::Deadline => shared.command(Command::Released(at.clone())),
+            // Nothing more after the release: the poll thread counts on one per assignment.
+            Delivery::Revoke { .. } => shared.command(Command::Released(at.clone())),
             _ => {}
         },
     }
