@@ -266,8 +266,11 @@ impl Partition {
             if !effects.is_empty() {
                 self.carry_out(std::mem::take(&mut effects));
             }
+            // Carrying them out may have put the partition on hold: then the record will be read again.
+            let expected = self.machine.expected() == Some(offset);
             match admit {
                 Admit::Drop => {}
+                Admit::Take if !expected => {}
                 Admit::Wait => return false,
                 Admit::Take => {
                     waiting.batch.headers(waiting.next, &mut headers);
