@@ -4,6 +4,7 @@
 use super::TopicPartition;
 use super::batch::Batch;
 use super::client::Context;
+pub use super::pulse::Pulse;
 use super::raw::{self, Event, Fault, Kind, Queue, RawRecord};
 use crate::runtime::Budget;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -11,7 +12,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 use tracing::{debug, info, warn};
@@ -24,6 +25,9 @@ const BATCH_BYTES: usize = 256 << 10;
 const BATCH_RECORDS: usize = 1024;
 /// Positions and watermarks are told this often.
 const POSITIONS: Duration = Duration::from_millis(500);
+/// Where fetching begins until the start is known. Never a logical offset: when a seek overtakes the answer to its
+/// look-up, librdkafka looks it up again half a second later and reads on from there, past everything between.
+const PARKED: Offset = Offset::Offset(0);
 /// A lane may take so much longer than the deadline to let a partition go.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// A seek is tried again after this long when the partition is not being fetched yet.
@@ -129,25 +133,6 @@ pub enum Delivery {
 /// Where deliveries go.
 pub type Deliver = Box<dyn Fn(&TopicPartition, Delivery) + Send>;
 
-/// What the poll thread shares with the rest of the process.
-#[derive(Debug, Default)]
-pub struct Pulse {
-    /// Milliseconds since the process started at the last turn of the loop.
-    pub beat: AtomicU64,
-    /// True once partitions, perhaps none, were assigned.
-    pub joined: std::sync::atomic::AtomicBool,
-    /// Rebalances seen.
-    pub rebalances: AtomicU64,
-    /// Records delivered.
-    pub records: AtomicU64,
-    /// Bytes of keys and values delivered.
-    pub bytes: AtomicU64,
-    /// Commits that failed.
-    pub commit_failures: AtomicU64,
-    /// Last error of the client as a whole.
-    pub fault: std::sync::Mutex<Option<String>>,
-}
-
 struct Slot {
     at: TopicPartition,
     /// Read generation; 0 until the first seek, and records of it are dropped.
@@ -224,7 +209,7 @@ impl Poller {
     /// The client reported a fatal error.
     pub fn run(mut self, assign: Vec<TopicPartition>) -> Result<(), Fatal> {
         if !assign.is_empty() {
-            let list = list(&assign, Offset::End);
+            let list = list(&assign, PARKED);
             self.consumer.assign(&list).map_err(|e| Fatal(e.to_string()))?;
             self.assigned(assign);
         }
@@ -257,9 +242,10 @@ impl Poller {
         match event.kind() {
             Kind::Record(record) => self.record(record),
             Kind::Assign(partitions) => {
+                self.pulse.works();
                 self.pulse.rebalances.fetch_add(1, Ordering::Relaxed);
                 let assigned: Vec<_> = partitions.into_iter().map(named).collect();
-                if let Err(error) = self.consumer.incremental_assign(&list(&assigned, Offset::End)) {
+                if let Err(error) = self.consumer.incremental_assign(&list(&assigned, PARKED)) {
                     warn!(%error, "assignment failed");
                 }
                 self.assigned(assigned);
@@ -270,6 +256,9 @@ impl Poller {
             }
             Kind::Committed(commits) => {
                 for commit in commits {
+                    if commit.error.is_none() {
+                        self.pulse.works();
+                    }
                     if let Some(error) = commit.error {
                         self.pulse.commit_failures.fetch_add(1, Ordering::Relaxed);
                         debug!(topic = commit.topic, partition = commit.partition, %error, "commit failed");
@@ -308,7 +297,7 @@ impl Poller {
         }
     }
 
-    /// New partitions wait, paused at the end of the log, until their start is known.
+    /// New partitions wait, paused, until their start is known.
     fn assigned(&mut self, partitions: Vec<TopicPartition>) {
         self.pulse.joined.store(true, Ordering::Relaxed);
         self.names.clear();
@@ -450,7 +439,7 @@ impl Poller {
         let pending: Vec<_> =
             self.slots.values().filter_map(|slot| slot.seek.map(|seek| (slot.at.clone(), seek))).collect();
         for (at, (offset, epoch, generation)) in pending {
-            self.restart_stopped(&at);
+            self.restart_stopped(&at, offset);
             match self.seek(&at, offset, epoch) {
                 Ok(()) => {
                     if let Some(slot) = self.slots.get_mut(&at) {
@@ -468,10 +457,10 @@ impl Poller {
     }
 
     /// A fetcher that has stopped refuses every seek: it is started anew, as after an assignment.
-    fn restart_stopped(&mut self, at: &TopicPartition) {
+    fn restart_stopped(&mut self, at: &TopicPartition, offset: i64) {
         let Some(slot) = self.slots.get_mut(at).filter(|slot| slot.stopped) else { return };
         slot.stopped = false;
-        let one = list(std::slice::from_ref(at), Offset::End);
+        let one = list(std::slice::from_ref(at), Offset::Offset(offset));
         let stopped = self.consumer.incremental_unassign(&one);
         let started = self.consumer.incremental_assign(&one).and_then(|()| self.consumer.pause(&one));
         if let Err(error) = stopped.and(started) {
@@ -492,8 +481,8 @@ impl Poller {
         let set = element.set_offset(Offset::Offset(offset));
         element.set_metadata(metadata);
         raw::set_leader_epoch(&one, &at.topic, at.partition, epoch);
-        let sent = set.map_err(|_| RDKafkaErrorCode::InvalidArgument);
-        if let Err(error) = sent.and_then(|()| self.queue.commit(&self.consumer, &one)) {
+        let set = set.map_err(|_| RDKafkaErrorCode::InvalidArgument);
+        if let Err(error) = set.and_then(|()| self.queue.commit(&self.consumer, &one)) {
             debug!(partition = %at, offset, %error, "commit failed");
             (self.deliver)(at, Delivery::Committed { offset, error: Some(error) });
         }
@@ -549,10 +538,8 @@ impl Poller {
             }
             return Ok(());
         }
-        let mut last = self.pulse.fault.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if last.as_deref() != Some(&fault.text) {
+        if self.pulse.fails(&fault.text) {
             warn!(error = fault.text, code = %fault.code, "kafka");
-            *last = Some(fault.text);
         }
         Ok(())
     }
