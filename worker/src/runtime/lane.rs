@@ -40,6 +40,8 @@ pub enum Message {
 pub enum Done {
     /// Tip, genesis and committed offset.
     Resolved(Resolved),
+    /// The topic has another id than the partition was resolved for.
+    TopicMadeAgain,
     /// The put of a manifest.
     ManifestPut(Result<PutOutcome, LedgerError>),
     /// The puts of files.

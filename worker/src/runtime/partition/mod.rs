@@ -173,8 +173,15 @@ impl Partition {
         }
         match done {
             Done::Resolved(Resolved { topic_id, resolution }) => {
+                let other = self.identity.as_ref().is_some_and(|known| known.topic_id != topic_id);
                 self.identity = Some(self.shared.identity(&self.at, topic_id));
-                self.input(Input::Resolved(resolution));
+                // It is resolved once more, by a machine that has forgotten the topic that is gone.
+                self.input(if other { Input::TopicMadeAgain } else { Input::Resolved(resolution) });
+            }
+            Done::TopicMadeAgain => {
+                warn!(partition = %self.at, topic_id = self.identity().topic_id, "the topic was deleted and made again");
+                self.identity = None;
+                self.input(Input::TopicMadeAgain);
             }
             Done::ManifestPut(Ok(outcome)) => self.input(Input::ManifestPut(outcome)),
             Done::ManifestPut(Err(error)) => {
@@ -218,8 +225,11 @@ impl Partition {
             RDKafkaErrorCode::AutoOffsetReset
             | RDKafkaErrorCode::OffsetOutOfRange
             | RDKafkaErrorCode::LogTruncation => {
-                let (session, at) = (Arc::clone(&self.shared.session), self.at.clone());
+                let (session, at, id) = (Arc::clone(&self.shared.session), self.at.clone(), self.identity());
                 self.spawn(async move {
+                    if session.was_made_again(&at.topic, &id.topic_id).await {
+                        return Done::TopicMadeAgain;
+                    }
                     let (low, _) = session.log_range(at).await;
                     Done::LogRange { generation, low, high: -1 }
                 });
