@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
@@ -127,11 +127,37 @@ impl Kafka {
     #[must_use]
     pub fn create_topic(&self, stem: &str, partitions: i32) -> String {
         let name = rig::unique(stem);
-        let topic = NewTopic::new(&name, partitions, TopicReplication::Fixed(1)).set("retention.ms", "-1");
+        self.create(&name, partitions).unwrap_or_else(|words| panic!("cannot create topic {name}: {words}"));
+        name
+    }
+
+    fn create(&self, name: &str, partitions: i32) -> Result<(), String> {
+        let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1)).set("retention.ms", "-1");
         let results = wait(self.admin().create_topics([&topic], &AdminOptions::new()));
         let outcome = results.map(|results| results.into_iter().collect::<Result<Vec<_>, _>>());
-        assert!(matches!(outcome, Ok(Ok(_))), "cannot create topic {name}: {outcome:?}");
-        name
+        if matches!(outcome, Ok(Ok(_))) { Ok(()) } else { Err(format!("{outcome:?}")) }
+    }
+
+    /// Deletes a topic and makes it again, empty, under another id.
+    pub fn make_topic_again(&self, name: &str, partitions: i32) {
+        self.delete_topic(name);
+        rig::patiently(TIMEOUT, "the topic is made again", || self.create(name, partitions));
+    }
+
+    /// Makes the log of a partition begin at `offset`, as retention does.
+    pub fn delete_records_below(&self, topic: &str, partition: i32, offset: i64) {
+        let mut below = TopicPartitionList::new();
+        below.add_partition_offset(topic, partition, Offset::Offset(offset)).expect("an offset");
+        let results = wait(self.admin().delete_records(&below, &AdminOptions::new()));
+        let outcome = results.map(|done| done.elements().iter().map(|e| e.error()).collect::<Result<Vec<_>, _>>());
+        assert!(matches!(outcome, Ok(Ok(_))), "cannot delete records of {topic}: {outcome:?}");
+    }
+
+    /// Adds partitions to a topic until it has so many.
+    pub fn grow_topic(&self, name: &str, partitions: usize) {
+        let more = NewPartitions::new(name, partitions);
+        let results = wait(self.admin().create_partitions([&more], &AdminOptions::new()));
+        assert!(matches!(results.as_deref(), Ok([Ok(_)])), "cannot grow topic {name}: {results:?}");
     }
 
     /// Deletes a topic.

@@ -49,6 +49,8 @@ pub enum Input {
         /// The library's words.
         detail: String,
     },
+    /// The topic has another id than the one resolved for: it was deleted and made again.
+    TopicMadeAgain,
     /// Going on would lose or falsify something.
     Stuck {
         /// Which hold it means.

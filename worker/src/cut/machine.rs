@@ -4,6 +4,7 @@
 //! out the effects, in order. Two machines that both believe they own a partition are harmless: they
 //! collide on the name of the next manifest, and the loser adopts what the winner has promised.
 
+use super::commits::Commits;
 use super::open::{Limits, Now, Open, Outcome, Trigger};
 use super::{
     Admit, CutPlan, Effect, GENESIS_NONCE, Hold, HoldReason, Input, MANIFEST_VERSION, Manifest, PutOutcome, Ranges,
@@ -11,8 +12,6 @@ use super::{
 };
 use std::time::Duration;
 
-/// A failed commit is tried again after this long, while the partition is assigned.
-const COMMIT_RETRY: Duration = Duration::from_secs(1);
 /// A held partition is looked at anew after this long, so that a mended cause needs no restart.
 const HOLD_RECHECK: Duration = Duration::from_secs(60);
 
@@ -50,13 +49,6 @@ struct Flight {
     since: Option<Now>,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Commits {
-    answered: i64,
-    outstanding: Option<i64>,
-    retry: Option<Now>,
-}
-
 /// See the module.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Machine {
@@ -87,7 +79,7 @@ impl Machine {
             flight: None,
             tip: None,
             frontier: -1,
-            commits: Commits { answered: -1, ..Commits::default() },
+            commits: Commits::none(),
             leaving: false,
             stale: 0,
         };
@@ -203,7 +195,11 @@ impl Machine {
             Input::FilesPut(result) => self.files_put(result, now, fx),
             Input::FilesChecked(result) => self.files_checked(result, now, fx),
             Input::Replayed(result) => self.replayed(result, now, fx),
-            Input::Committed { ok } => self.committed(ok, now, fx),
+            Input::Committed { ok } => {
+                self.commits.answer(ok, now);
+                self.commit(fx);
+            }
+            Input::TopicMadeAgain => self.start_anew(fx),
             Input::OutOfRange { generation, low } => self.out_of_range(generation, low, now, fx),
             Input::ConsumerError { generation, reason, detail } => {
                 // A leaving partition reads nothing more: it finishes what is in flight.
@@ -251,6 +247,17 @@ impl Machine {
             Resolution::Adopt(manifest) => self.adopt(manifest, now, fx),
             Resolution::Hold(hold) => self.hold_at(hold, now, fx),
         }
+    }
+
+    /// Offsets of the topic that is gone mean nothing any more. Its buffered rows go too: some may be of the new one.
+    fn start_anew(&mut self, fx: &mut Vec<Effect>) {
+        if self.leaving {
+            return self.release(fx);
+        }
+        let (next, resolve) = Self::new(self.limits, self.skip_losses);
+        *self = Self { generation: self.generation + 1, stale: self.stale, ..next };
+        fx.extend([Effect::Discard, Effect::Pause]);
+        fx.extend(resolve);
     }
 
     /// A new read generation from `offset` on.
@@ -464,8 +471,7 @@ impl Machine {
         if !self.leaving {
             self.close_if_due(now, fx);
         }
-        if self.commits.retry.is_some_and(|at| now >= at) {
-            self.commits.retry = None;
+        if self.commits.tick(now) {
             self.commit(fx);
         }
     }
@@ -489,26 +495,12 @@ impl Machine {
         }
     }
 
-    /// Commits the frontier, one commit outstanding at a time.
+    /// Commits the frontier when that is due.
     fn commit(&mut self, fx: &mut Vec<Effect>) {
-        let commits = &mut self.commits;
-        if self.frontier <= commits.answered || commits.outstanding.is_some() || commits.retry.is_some() {
-            return;
-        }
-        commits.outstanding = Some(self.frontier);
-        let (nonce, epoch) =
-            self.tip.as_ref().map_or((GENESIS_NONCE.to_owned(), -1), |(_, nonce, epoch)| (nonce.clone(), *epoch));
-        fx.push(Effect::Commit { offset: self.frontier, epoch, nonce });
-    }
-
-    /// A failed commit is never a verdict on ownership: it is tried again while the partition is assigned.
-    fn committed(&mut self, ok: bool, now: Now, fx: &mut Vec<Effect>) {
-        let Some(offset) = self.commits.outstanding.take() else { return };
-        if ok {
-            self.commits.answered = offset;
-            self.commit(fx);
-        } else {
-            self.commits.retry = Some(now + COMMIT_RETRY);
+        if self.commits.begin(self.frontier) {
+            let (nonce, epoch) =
+                self.tip.as_ref().map_or((GENESIS_NONCE.to_owned(), -1), |(_, nonce, epoch)| (nonce.clone(), *epoch));
+            fx.push(Effect::Commit { offset: self.frontier, epoch, nonce });
         }
     }
 

@@ -522,3 +522,18 @@ fn a_cut_closed_by_idleness_is_marked_as_done() {
     rig.step(Input::ManifestPut(PutOutcome::Won(manifest(0, 1, "a"))), 4);
     assert_eq!(rig.step(Input::FilesPut(Ok(())), 4), [commit(1, "a"), Effect::MarkDone(0)]);
 }
+
+#[test]
+fn a_topic_made_again_starts_anew_and_its_low_offsets_are_committed() {
+    let mut rig = Rig::new(true);
+    rig.step(Input::Resolved(Resolution::After(manifest(0, 100, "old"))), 0);
+    rig.step(Input::Committed { ok: true }, 0);
+    let old = rig.generation;
+    let fx = rig.step(Input::TopicMadeAgain, 1);
+    assert_eq!(fx, [Effect::Discard, Effect::Pause, Effect::Resolve]);
+    let start = PartitionStart { offset: 0, epoch: -1, why: "earliest".into() };
+    rig.step(Input::Resolved(Resolution::Fresh(start)), 1);
+    assert!(rig.generation > old, "records of the topic that is gone are told apart");
+    let fx = rig.position(7, 2);
+    assert_eq!(fx, [Effect::Commit { offset: 7, epoch: -1, nonce: GENESIS_NONCE.into() }]);
+}

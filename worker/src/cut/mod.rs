@@ -3,6 +3,7 @@
 //! Pure: inputs and the time come in, effects go out. Nothing here reads a clock, a store or a broker,
 //! so that every step of the delivery contract can be run, and broken, in memory.
 
+mod commits;
 mod effect;
 mod hold;
 mod machine;

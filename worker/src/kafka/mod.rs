@@ -6,6 +6,7 @@ pub mod batch;
 pub mod client;
 pub mod connect;
 pub mod poll;
+mod pulse;
 pub mod raw;
 
 use std::fmt;

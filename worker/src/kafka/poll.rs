@@ -4,6 +4,7 @@
 use super::TopicPartition;
 use super::batch::Batch;
 use super::client::Context;
+pub use super::pulse::Pulse;
 use super::raw::{self, Event, Fault, Kind, Queue, RawRecord};
 use crate::runtime::Budget;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -11,7 +12,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 use tracing::{debug, info, warn};
@@ -24,6 +25,11 @@ const BATCH_BYTES: usize = 256 << 10;
 const BATCH_RECORDS: usize = 1024;
 /// Positions and watermarks are told this often.
 const POSITIONS: Duration = Duration::from_millis(500);
+/// Where fetching begins until the start is known. Never a logical offset: when a seek overtakes the answer to its
+/// look-up, librdkafka looks it up again half a second later and reads on from there, past everything between.
+const PARKED: Offset = Offset::Offset(0);
+/// A lane may take so much longer than the deadline to let a partition go.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// A seek is tried again after this long when the partition is not being fetched yet.
 const SEEK_RETRY: Duration = Duration::from_millis(50);
 
@@ -60,6 +66,17 @@ pub enum Command {
     Released(TopicPartition),
     /// Leave the group and end.
     Shutdown,
+}
+
+impl Command {
+    /// The partition that it concerns.
+    fn at(&self) -> Option<&TopicPartition> {
+        match self {
+            Self::Seek { at, .. } | Self::Commit { at, .. } => Some(at),
+            Self::Pause(at) | Self::Resume(at) | Self::Released(at) => Some(at),
+            Self::Shutdown => None,
+        }
+    }
 }
 
 /// What the poll thread tells of a partition.
@@ -116,23 +133,6 @@ pub enum Delivery {
 /// Where deliveries go.
 pub type Deliver = Box<dyn Fn(&TopicPartition, Delivery) + Send>;
 
-/// What the poll thread shares with the rest of the process.
-#[derive(Debug, Default)]
-pub struct Pulse {
-    /// Milliseconds since the process started at the last turn of the loop.
-    pub beat: AtomicU64,
-    /// True once partitions, perhaps none, were assigned.
-    pub joined: std::sync::atomic::AtomicBool,
-    /// Rebalances seen.
-    pub rebalances: AtomicU64,
-    /// Records delivered.
-    pub records: AtomicU64,
-    /// Bytes of keys and values delivered.
-    pub bytes: AtomicU64,
-    /// Last error of the client as a whole.
-    pub fault: std::sync::Mutex<Option<String>>,
-}
-
 struct Slot {
     at: TopicPartition,
     /// Read generation; 0 until the first seek, and records of it are dropped.
@@ -140,6 +140,8 @@ struct Slot {
     batch: Batch,
     paused: bool,
     seek: Option<(i64, i32, u64)>,
+    /// The library has given up fetching.
+    stopped: bool,
     leaving: bool,
 }
 
@@ -156,11 +158,15 @@ pub struct Poller {
     /// How long a leaving partition may take.
     deadline: Duration,
     slots: HashMap<TopicPartition, Slot>,
+    /// How often a partition left before its lane had let go: until then its commands are of an earlier assignment.
+    abandoned: HashMap<TopicPartition, u32>,
+    /// By the address of a topic's handle, which lives as long as a partition of it is assigned.
     names: HashMap<(usize, i32), TopicPartition>,
     choked: bool,
     /// Some slot has records that were not handed over.
     pending: bool,
     seek_again: Option<Instant>,
+    stopping: bool,
 }
 
 /// Why the poll thread ended.
@@ -188,10 +194,12 @@ impl Poller {
             started,
             deadline,
             slots: HashMap::new(),
+            abandoned: HashMap::new(),
             names: HashMap::new(),
             choked: false,
             pending: false,
             seek_again: None,
+            stopping: false,
         }
     }
 
@@ -201,7 +209,7 @@ impl Poller {
     /// The client reported a fatal error.
     pub fn run(mut self, assign: Vec<TopicPartition>) -> Result<(), Fatal> {
         if !assign.is_empty() {
-            let list = list(&assign, Offset::End);
+            let list = list(&assign, PARKED);
             self.consumer.assign(&list).map_err(|e| Fatal(e.to_string()))?;
             self.assigned(assign);
         }
@@ -209,11 +217,12 @@ impl Poller {
         loop {
             self.pulse.beat.store(self.started.elapsed().as_millis() as u64, Ordering::Relaxed);
             while let Ok(command) = self.commands.try_recv() {
-                if matches!(command, Command::Shutdown) {
-                    self.leave_all();
-                    return self.close();
-                }
                 self.command(command);
+            }
+            // It may have come while other partitions were leaving.
+            if self.stopping {
+                self.leave_all();
+                return self.close();
             }
             self.seek_pending();
             self.breathe();
@@ -233,9 +242,10 @@ impl Poller {
         match event.kind() {
             Kind::Record(record) => self.record(record),
             Kind::Assign(partitions) => {
+                self.pulse.works();
                 self.pulse.rebalances.fetch_add(1, Ordering::Relaxed);
                 let assigned: Vec<_> = partitions.into_iter().map(named).collect();
-                if let Err(error) = self.consumer.incremental_assign(&list(&assigned, Offset::End)) {
+                if let Err(error) = self.consumer.incremental_assign(&list(&assigned, PARKED)) {
                     warn!(%error, "assignment failed");
                 }
                 self.assigned(assigned);
@@ -246,6 +256,9 @@ impl Poller {
             }
             Kind::Committed(commits) => {
                 for commit in commits {
+                    if commit.error.is_none() {
+                        self.pulse.works();
+                    }
                     if let Some(error) = commit.error {
                         debug!(topic = commit.topic, partition = commit.partition, %error, "commit failed");
                     }
@@ -283,9 +296,10 @@ impl Poller {
         }
     }
 
-    /// New partitions wait, paused at the end of the log, until their start is known.
+    /// New partitions wait, paused, until their start is known.
     fn assigned(&mut self, partitions: Vec<TopicPartition>) {
         self.pulse.joined.store(true, Ordering::Relaxed);
+        self.names.clear();
         if partitions.is_empty() {
             return;
         }
@@ -300,6 +314,7 @@ impl Poller {
                 batch: Batch::default(),
                 paused: true,
                 seek: None,
+                stopped: false,
                 leaving: false,
             };
             self.slots.insert(at.clone(), slot);
@@ -310,6 +325,7 @@ impl Poller {
     fn revoke(&mut self, partitions: Vec<TopicPartition>) {
         info!(partitions = %names(&partitions), lost = self.consumer.assignment_lost(), "partitions revoked");
         self.leave(&partitions, self.consumer.assignment_lost());
+        self.names.clear();
         // The library remembers the application's pause across assignments.
         let leaving = list(&partitions, Offset::Invalid);
         if let Err(error) = self.consumer.resume(&leaving).and_then(|()| self.consumer.incremental_unassign(&leaving)) {
@@ -318,8 +334,7 @@ impl Poller {
     }
 
     fn leave_all(&mut self) {
-        let all: Vec<_> = self.slots.keys().cloned().collect();
-        self.leave(&all, false);
+        self.leave(&self.slots.keys().cloned().collect::<Vec<_>>(), false);
     }
 
     /// Lets each partition finish what its manifest has promised, up to the deadline.
@@ -347,14 +362,39 @@ impl Poller {
                     (self.deliver)(at, Delivery::Deadline);
                 }
             }
-            if Instant::now() >= until + Duration::from_secs(5) {
+            if Instant::now() >= until + PATIENCE {
                 break;
             }
         }
-        self.slots.retain(|at, _| !partitions.contains(at));
+        self.abandon(partitions);
+    }
+
+    /// Gives up those partitions that their lanes have not let go yet.
+    fn abandon(&mut self, partitions: &[TopicPartition]) {
+        for at in partitions {
+            if self.slots.remove(at).is_some() {
+                *self.abandoned.entry(at.clone()).or_default() += 1;
+            }
+        }
+    }
+
+    /// True for a command of an assignment that was abandoned; the last of them is its release.
+    fn is_late(&mut self, command: &Command) -> bool {
+        let Some(at) = command.at() else { return false };
+        let Some(awaited) = self.abandoned.get_mut(at) else { return false };
+        if matches!(command, Command::Released(_)) {
+            *awaited -= 1;
+            if *awaited == 0 {
+                self.abandoned.remove(at);
+            }
+        }
+        true
     }
 
     fn command(&mut self, command: Command) {
+        if self.is_late(&command) {
+            return;
+        }
         match command {
             Command::Seek { at, offset, epoch, generation } => {
                 if let Some(slot) = self.slots.get_mut(&at) {
@@ -369,7 +409,7 @@ impl Poller {
             Command::Released(at) => {
                 self.slots.remove(&at);
             }
-            Command::Shutdown => {}
+            Command::Shutdown => self.stopping = true,
         }
     }
 
@@ -398,6 +438,7 @@ impl Poller {
         let pending: Vec<_> =
             self.slots.values().filter_map(|slot| slot.seek.map(|seek| (slot.at.clone(), seek))).collect();
         for (at, (offset, epoch, generation)) in pending {
+            self.restart_stopped(&at, offset);
             match self.seek(&at, offset, epoch) {
                 Ok(()) => {
                     if let Some(slot) = self.slots.get_mut(&at) {
@@ -414,6 +455,18 @@ impl Poller {
         }
     }
 
+    /// A fetcher that has stopped refuses every seek: it is started anew, as after an assignment.
+    fn restart_stopped(&mut self, at: &TopicPartition, offset: i64) {
+        let Some(slot) = self.slots.get_mut(at).filter(|slot| slot.stopped) else { return };
+        slot.stopped = false;
+        let one = list(std::slice::from_ref(at), Offset::Offset(offset));
+        let stopped = self.consumer.incremental_unassign(&one);
+        let started = self.consumer.incremental_assign(&one).and_then(|()| self.consumer.pause(&one));
+        if let Err(error) = stopped.and(started) {
+            warn!(partition = %at, %error, "fetching cannot be started anew");
+        }
+    }
+
     fn seek(&self, at: &TopicPartition, offset: i64, epoch: i32) -> Result<(), String> {
         let one = list(std::slice::from_ref(at), Offset::Offset(offset));
         raw::set_leader_epoch(&one, &at.topic, at.partition, epoch);
@@ -427,8 +480,8 @@ impl Poller {
         let set = element.set_offset(Offset::Offset(offset));
         element.set_metadata(metadata);
         raw::set_leader_epoch(&one, &at.topic, at.partition, epoch);
-        let sent = set.map_err(|_| RDKafkaErrorCode::InvalidArgument);
-        if let Err(error) = sent.and_then(|()| self.queue.commit(&self.consumer, &one)) {
+        let set = set.map_err(|_| RDKafkaErrorCode::InvalidArgument);
+        if let Err(error) = set.and_then(|()| self.queue.commit(&self.consumer, &one)) {
             debug!(partition = %at, offset, %error, "commit failed");
             (self.deliver)(at, Delivery::Committed { offset, error: Some(error) });
         }
@@ -474,16 +527,18 @@ impl Poller {
         }
         if let Some(at) = fault.partition.map(named) {
             self.flush();
+            if let Some(slot) = self.slots.get_mut(&at) {
+                // With this error the library gives up the partition.
+                slot.stopped |= fault.code == RDKafkaErrorCode::AutoOffsetReset;
+            }
             let generation = self.slots.get(&at).filter(|slot| slot.seek.is_none()).map_or(0, |slot| slot.generation);
             if generation > 0 {
                 (self.deliver)(&at, Delivery::Fault { generation, code: fault.code, text: fault.text });
             }
             return Ok(());
         }
-        let mut last = self.pulse.fault.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if last.as_deref() != Some(&fault.text) {
+        if self.pulse.fails(&fault.text) {
             warn!(error = fault.text, code = %fault.code, "kafka");
-            *last = Some(fault.text);
         }
         Ok(())
     }
@@ -525,3 +580,7 @@ fn list(partitions: &[TopicPartition], offset: Offset) -> TopicPartitionList {
     }
     list
 }
+
+#[cfg(test)]
+#[path = "poll_tests.rs"]
+mod tests;

@@ -309,7 +309,18 @@ pub fn leader_epoch(list: &TopicPartitionList, topic: &str, partition: i32) -> i
     }
 }
 
-/// Id of a topic as the broker gives it (KIP-516); `None` when the broker gives ids to no topic.
+/// What a broker says of a topic's id (KIP-516).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TopicId {
+    /// The id.
+    Is(String),
+    /// The broker gives ids to no topic.
+    None,
+    /// There is no such topic.
+    Gone,
+}
+
+/// Id of a topic.
 ///
 /// # Errors
 /// The broker did not answer within `timeout`, or refused: that is no proof that there is no id.
@@ -317,7 +328,7 @@ pub fn topic_id<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
     topic: &str,
     timeout: Duration,
-) -> Result<Option<String>, String> {
+) -> Result<TopicId, String> {
     let name = CString::new(topic).map_err(|e| e.to_string())?;
     let mut names = [name.as_ptr()];
     let broker = instead_of_controller(consumer, topic, timeout)?;
@@ -363,11 +374,11 @@ fn instead_of_controller<C: ConsumerContext>(
     Ok(brokers.first().map(rdkafka::metadata::MetadataBroker::id))
 }
 
-unsafe fn described_id(event: *mut sys::rd_kafka_event_t) -> Result<Option<String>, String> {
+unsafe fn described_id(event: *mut sys::rd_kafka_event_t) -> Result<TopicId, String> {
     // SAFETY: called with a live event; all results belong to it.
     unsafe {
         match code(sys::rd_kafka_event_error(event)) {
-            Some(RDKafkaErrorCode::UnsupportedFeature) => return Ok(None),
+            Some(RDKafkaErrorCode::UnsupportedFeature) => return Ok(TopicId::None),
             Some(error) => return Err(error.to_string()),
             None => {}
         }
@@ -382,15 +393,18 @@ unsafe fn described_id(event: *mut sys::rd_kafka_event_t) -> Result<Option<Strin
             return Err("an answer without the topic".to_owned());
         }
         let error = sys::rd_kafka_TopicDescription_error(*topics);
-        if let Some(error) = code(sys::rd_kafka_error_code(error)) {
-            return Err(error.to_string());
+        match code(sys::rd_kafka_error_code(error)) {
+            Some(RDKafkaErrorCode::UnknownTopicOrPartition) => return Ok(TopicId::Gone),
+            Some(error) => return Err(error.to_string()),
+            None => {}
         }
         let id = sys::rd_kafka_TopicDescription_topic_id(*topics);
         let zero = id.is_null()
             || (sys::rd_kafka_Uuid_most_significant_bits(id) == 0
                 && sys::rd_kafka_Uuid_least_significant_bits(id) == 0);
         // The alphabet that Kafka's own tools print, which is safe in a path; the library's has a slash.
-        Ok((!zero).then(|| text(sys::rd_kafka_Uuid_base64str(id)).replace('/', "_").replace('+', "-")))
+        let words = || text(sys::rd_kafka_Uuid_base64str(id)).replace('/', "_").replace('+', "-");
+        Ok(if zero { TopicId::None } else { TopicId::Is(words()) })
     }
 }
 

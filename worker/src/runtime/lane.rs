@@ -41,6 +41,8 @@ pub enum Message {
 pub enum Done {
     /// Tip, genesis and committed offset.
     Resolved(Resolved),
+    /// The topic has another id than the partition was resolved for.
+    TopicMadeAgain,
     /// The put of a manifest.
     ManifestPut(Result<PutOutcome, LedgerError>),
     /// The puts of files.
@@ -243,7 +245,8 @@ fn kafka(
         Some(partition) => partition.deliver(delivery),
         None => match delivery {
             Delivery::Records { batch, .. } => shared.budget.sub(batch.memory()),
-            Delivery::Revoke { .. } | Delivery::Deadline => shared.command(Command::Released(at.clone())),
+            // Nothing more after the release: the poll thread counts on one per assignment.
+            Delivery::Revoke { .. } => shared.command(Command::Released(at.clone())),
             _ => {}
         },
     }

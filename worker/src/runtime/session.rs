@@ -5,7 +5,7 @@ use crate::cut::manifest::{Genesis, MANIFEST_VERSION, PartitionStart};
 use crate::cut::{CommitNote, Committed, Evidence, Hold, HoldReason, Resolution, resolve};
 use crate::kafka::TopicPartition;
 use crate::kafka::client::{Context, start_word};
-use crate::kafka::raw;
+use crate::kafka::raw::{self, TopicId};
 use crate::store::ledger::{Ledger, LedgerError};
 use eventsink_crds::settings::{OnLoss, OnOffsetsMoved, Settings, StartFrom};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -19,7 +19,7 @@ use tokio::sync::Mutex;
 const ASK: Duration = Duration::from_secs(15);
 /// Pause before a question is asked again.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
-/// Topic facts are asked anew after this long, so that a topic made again is noticed.
+/// A genesis is looked up anew after this long, so that a mended one is noticed.
 const FRESH: Duration = Duration::from_secs(5);
 /// Stands for the id of a topic where the broker gives none.
 const NO_TOPIC_ID: &str = "0";
@@ -38,6 +38,7 @@ pub struct Session {
     consumer: Arc<BaseConsumer<Context>>,
     ledger: Ledger,
     settings: Arc<Settings>,
+    ids: Mutex<HashMap<Arc<str>, (Instant, TopicId)>>,
     topics: Mutex<HashMap<Arc<str>, (Instant, Topic)>>,
 }
 
@@ -55,7 +56,7 @@ type Answer<T> = Result<T, String>;
 impl Session {
     /// A session over one consumer and one ledger.
     pub fn new(consumer: Arc<BaseConsumer<Context>>, ledger: Ledger, settings: Arc<Settings>) -> Self {
-        Self { consumer, ledger, settings, topics: Mutex::new(HashMap::new()) }
+        Self { consumer, ledger, settings, ids: Mutex::default(), topics: Mutex::default() }
     }
 
     /// The ledger.
@@ -95,17 +96,44 @@ impl Session {
         self.ask("first and next offset", move |session| session.watermarks(&at)).await
     }
 
+    /// True when a topic has this id no more, asked after this call began: what was read before it began is of the
+    /// topic with this id when it has it still. The library itself reads on in a topic made again, at the old offset.
+    pub async fn was_made_again(self: &Arc<Self>, name: &Arc<str>, id: &str) -> bool {
+        id != NO_TOPIC_ID && matches!(self.topic_id(name).await, TopicId::Is(now) if now != id)
+    }
+
+    /// One question for all that wait when it is asked.
+    async fn topic_id(self: &Arc<Self>, name: &Arc<str>) -> TopicId {
+        let began = Instant::now();
+        let mut ids = self.ids.lock().await;
+        if let Some((asked, id)) = ids.get(name)
+            && *asked >= began
+        {
+            return id.clone();
+        }
+        let (now, asked) = (Instant::now(), Arc::clone(name));
+        let id = self.ask("topic id", move |session| raw::topic_id(&session.consumer, &asked, ASK)).await;
+        ids.insert(Arc::clone(name), (now, id.clone()));
+        id
+    }
+
     async fn topic(self: &Arc<Self>, name: &Arc<str>) -> Topic {
         // One question per topic, however many partitions wait for the answer.
         let mut topics = self.topics.lock().await;
+        let id = loop {
+            match self.topic_id(name).await {
+                TopicId::Is(id) => break id,
+                TopicId::None => break NO_TOPIC_ID.to_owned(),
+                TopicId::Gone => tracing::warn!(topic = &**name, "the topic is gone, waiting for it"),
+            }
+            tokio::time::sleep(FRESH).await;
+        };
         if let Some((asked, topic)) = topics.get(name)
             && asked.elapsed() < FRESH
+            && topic.id == id
         {
             return topic.clone();
         }
-        let asked = Arc::clone(name);
-        let id = self.ask("topic id", move |session| raw::topic_id(&session.consumer, &asked, ASK)).await;
-        let id = id.unwrap_or_else(|| NO_TOPIC_ID.to_owned());
         let genesis = self.genesis(name, &id).await;
         let topic = Topic { id, genesis };
         topics.insert(Arc::clone(name), (Instant::now(), topic.clone()));
@@ -118,7 +146,8 @@ impl Session {
             return Ok(genesis);
         }
         let others = self.ledger.topic_ids(name).await;
-        if let Some(other) = others.iter().find(|other| *other != id)
+        let other = others.iter().find(|other| *other != id);
+        if let Some(other) = other
             && self.settings.kafka.on_loss == OnLoss::Hold
         {
             let detail = format!(
@@ -127,8 +156,10 @@ impl Session {
             );
             return Err(Hold { reason: HoldReason::TopicRecreated, from: 0, to: 0, detail });
         }
+        // All of a topic made again is new to a sink that has read its namesake.
+        let start = if other.is_some() { StartFrom::Earliest } else { self.settings.kafka.consumer.start_from.clone() };
         let asked = Arc::clone(name);
-        let found = self.ask("partition starts", move |session| session.starts(&asked)).await?;
+        let found = self.ask("partition starts", move |session| session.starts(&asked, &start)).await?;
         let genesis =
             Genesis { version: MANIFEST_VERSION, ledger: self.ledger.owner().ledger.clone(), partitions: found };
         let genesis = self.ledger.fix_genesis(name, id, &genesis).await.map_err(at_start)?;
@@ -137,7 +168,7 @@ impl Session {
     }
 
     /// Every partition's start: the group's commit wins, then the setting.
-    fn starts(&self, topic: &Arc<str>) -> Answer<Result<Vec<PartitionStart>, Hold>> {
+    fn starts(&self, topic: &Arc<str>, start: &StartFrom) -> Answer<Result<Vec<PartitionStart>, Hold>> {
         let metadata = self.consumer.fetch_metadata(Some(topic), ASK).map_err(|e| e.to_string())?;
         let count = metadata.topics().first().map_or(0, |t| t.partitions().len());
         if count == 0 {
@@ -155,7 +186,7 @@ impl Session {
                     }
                     PartitionStart { offset: committed.offset, epoch, why: "committed".to_owned() }
                 }
-                None => self.configured_start(at)?,
+                None => self.configured_start(at, start)?,
             });
         }
         Ok(Ok(starts))
@@ -178,8 +209,7 @@ impl Session {
         Some(Hold { reason, from: committed.offset, to: committed.offset, detail })
     }
 
-    fn configured_start(&self, at: &TopicPartition) -> Answer<PartitionStart> {
-        let start = &self.settings.kafka.consumer.start_from;
+    fn configured_start(&self, at: &TopicPartition, start: &StartFrom) -> Answer<PartitionStart> {
         let (low, high) = self.watermarks(at)?;
         let offset = match start {
             StartFrom::Earliest => low,

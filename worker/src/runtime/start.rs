@@ -283,7 +283,7 @@ impl Running {
             ready: self.pulse.joined.load(Ordering::Relaxed),
             partitions,
             store_error: None,
-            kafka_error: self.pulse.fault.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            kafka_error: self.pulse.fault(),
             memory_used: self.budget.used() as u64,
             memory_budget: self.budget.limit() as u64,
         }

@@ -101,9 +101,13 @@ impl Partition {
             lost: plan.lost,
         };
         self.hold_bodies(manifest.clone(), files);
-        let ledger = self.shared.session.ledger().clone();
-        let topic_id = self.identity().topic_id.clone();
-        self.spawn(async move { Done::ManifestPut(ledger.put_manifest(&topic_id, manifest).await) });
+        let (session, at, id) = (Arc::clone(&self.shared.session), self.at.clone(), self.identity());
+        self.spawn(async move {
+            if session.was_made_again(&at.topic, &id.topic_id).await {
+                return Done::TopicMadeAgain;
+            }
+            Done::ManifestPut(session.ledger().put_manifest(&id.topic_id, manifest).await)
+        });
     }
 
     /// The bodies stay in memory, and in the budget, until the store has them.

@@ -172,8 +172,15 @@ impl Partition {
         }
         match done {
             Done::Resolved(Resolved { topic_id, resolution }) => {
+                let other = self.identity.as_ref().is_some_and(|known| known.topic_id != topic_id);
                 self.identity = Some(self.shared.identity(&self.at, topic_id));
-                self.input(Input::Resolved(resolution));
+                // It is resolved once more, by a machine that has forgotten the topic that is gone.
+                self.input(if other { Input::TopicMadeAgain } else { Input::Resolved(resolution) });
+            }
+            Done::TopicMadeAgain => {
+                warn!(partition = %self.at, topic_id = self.identity().topic_id, "the topic was deleted and made again");
+                self.identity = None;
+                self.input(Input::TopicMadeAgain);
             }
             Done::ManifestPut(Ok(outcome)) => self.input(Input::ManifestPut(outcome)),
             Done::ManifestPut(Err(error)) => {
@@ -217,8 +224,11 @@ impl Partition {
             RDKafkaErrorCode::AutoOffsetReset
             | RDKafkaErrorCode::OffsetOutOfRange
             | RDKafkaErrorCode::LogTruncation => {
-                let (session, at) = (Arc::clone(&self.shared.session), self.at.clone());
+                let (session, at, id) = (Arc::clone(&self.shared.session), self.at.clone(), self.identity());
                 self.spawn(async move {
+                    if session.was_made_again(&at.topic, &id.topic_id).await {
+                        return Done::TopicMadeAgain;
+                    }
                     let (low, _) = session.log_range(at).await;
                     Done::LogRange { generation, low, high: -1 }
                 });
@@ -270,8 +280,11 @@ impl Partition {
             if !effects.is_empty() {
                 self.carry_out(std::mem::take(&mut effects));
             }
+            // Carrying them out may have put the partition on hold: then the record will be read again.
+            let expected = self.machine.expected() == Some(offset);
             match admit {
                 Admit::Drop => {}
+                Admit::Take if !expected => {}
                 Admit::Wait => return false,
                 Admit::Take => {
                     waiting.batch.headers(waiting.next, &mut headers);

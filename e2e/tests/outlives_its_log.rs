@@ -1,0 +1,129 @@
+//! What a log may do under a worker: abort transactions, lose its beginning, be deleted and made again. Nothing of it
+//! may stop a partition for ever, and what is lost is named.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use eventsink_e2e::{
+    Access, Kafka, Mix, Target, Worker, Workspace, count_with_duckdb, patiently, produce, settings, sink, worker,
+};
+use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
+use serde_json::Value;
+
+const SOON: Duration = Duration::from_secs(60);
+
+/// A sink on disk for a topic of one partition.
+struct Sink {
+    space: Workspace,
+    folder: PathBuf,
+    topic: String,
+    settings: Value,
+}
+
+impl Sink {
+    fn new(stem: &str) -> Self {
+        let (kafka, space) = (Kafka::shared(), Workspace::new());
+        let folder = space.join("lake");
+        let topic = kafka.create_topic(stem, 1);
+        let settings = sink(&topic, &topic, kafka.settings(Access::Plaintext), &Target::Folder(&folder));
+        Self { space, folder, topic, settings }
+    }
+
+    fn config(&self) -> PathBuf {
+        settings::write(self.space.join("sink.yaml"), &self.settings)
+    }
+
+    fn start(&self) -> Worker {
+        Worker::start(&self.config(), self.space.join("worker.log"), &[])
+    }
+
+    fn produce(&self, records: u64) {
+        let mix = Mix { invalid_per_thousand: 0, ..Mix::of(records, 1) };
+        let _ = produce(Kafka::shared(), &self.topic, &mix, &self.space.join("list.csv"));
+    }
+
+    /// Waits until the group has committed the end of the log.
+    fn drain(&self, worker: &mut Worker) {
+        patiently(SOON, "the group has committed everything", || {
+            worker.assert_alive();
+            Kafka::shared().drained(&self.topic, &self.topic).map_err(|words| format!("{words}\n{}", worker.log()))
+        });
+    }
+
+    fn assert_rows(&self, rows: u64) {
+        assert_eq!(count_with_duckdb(&self.folder, &self.topic), (rows, 0));
+        worker::audit(&self.config());
+    }
+}
+
+#[test]
+fn aborted_transactions_leave_neither_rows_nor_lag() {
+    let sink = Sink::new("transactions");
+    let mut worker = sink.start();
+    let producer: ThreadedProducer<DefaultProducerContext> =
+        Kafka::shared().client().set("transactional.id", &sink.topic).create().expect("a producer");
+    producer.init_transactions(SOON).expect("transactions");
+    for (records, commit) in [(3, true), (5, false), (2, true), (4, false)] {
+        producer.begin_transaction().expect("a transaction");
+        for id in 0..records {
+            let event = format!(r#"{{"specversion":"1.0","id":"{id}","source":"/s","type":"t","data":{id}}}"#);
+            let headers = rdkafka::message::OwnedHeaders::new()
+                .insert(rdkafka::message::Header { key: "content-type", value: Some("application/cloudevents+json") });
+            let record = BaseRecord::<(), String>::to(&sink.topic).partition(0).payload(&event).headers(headers);
+            assert!(producer.send(record).is_ok(), "the producer takes it");
+        }
+        producer.flush(SOON).expect("the broker has it");
+        let ended = if commit { producer.commit_transaction(SOON) } else { producer.abort_transaction(SOON) };
+        ended.expect("the transaction ends");
+    }
+    sink.drain(&mut worker);
+    sink.assert_rows(5);
+}
+
+#[test]
+fn records_deleted_before_they_were_read_hold_the_partition_until_their_loss_is_accepted() {
+    let mut sink = Sink::new("deleted");
+    let mut worker = sink.start();
+    sink.produce(100);
+    sink.drain(&mut worker);
+    worker.terminate();
+    sink.produce(100);
+    Kafka::shared().delete_records_below(&sink.topic, 0, 150);
+
+    let mut worker = sink.start();
+    worker.wait_until_log_says(&["OffsetLost", "the log begins at 150", "kafka.on_loss"]);
+    worker.kill9();
+
+    sink.settings["kafka"]["on_loss"] = "skip".into();
+    let mut worker = sink.start();
+    sink.drain(&mut worker);
+    sink.assert_rows(150);
+}
+
+#[test]
+fn a_shorter_topic_made_again_under_a_running_worker_is_read_from_its_beginning() {
+    made_again(50);
+}
+
+/// The old offset is within the new topic: nothing but its id tells.
+#[test]
+fn a_longer_topic_made_again_under_a_running_worker_is_read_from_its_beginning() {
+    made_again(300);
+}
+
+fn made_again(records: u64) {
+    let mut sink = Sink::new("again");
+    sink.settings["kafka"]["on_loss"] = "skip".into();
+    let mut worker = sink.start();
+    sink.produce(100);
+    sink.drain(&mut worker);
+    Kafka::shared().make_topic_again(&sink.topic, 1);
+    sink.produce(records);
+    sink.drain(&mut worker);
+    let audit = worker::run("audit", &sink.config());
+    assert_eq!(audit.code, Some(0), "{}", audit.text);
+    let topics = audit.text.lines().filter(|line| line.contains(&sink.topic)).collect::<Vec<_>>().join("\n");
+    for rows in [100, records] {
+        assert!(topics.split_whitespace().any(|word| word == rows.to_string()), "{rows} rows in:\n{}", audit.text);
+    }
+}
