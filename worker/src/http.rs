@@ -12,7 +12,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use eventsink_crds::status::WorkerStatus;
 use serde_json::json;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
@@ -36,6 +36,7 @@ pub struct Surface {
     waiting: Mutex<String>,
     kafka_error: Mutex<Option<String>>,
     store_error: Mutex<Option<(Instant, String)>>,
+    store_answered: AtomicBool,
     running: OnceLock<Arc<Running>>,
 }
 
@@ -52,6 +53,7 @@ impl Surface {
             waiting: Mutex::new("starting".to_owned()),
             kafka_error: Mutex::new(None),
             store_error: Mutex::new(None),
+            store_answered: AtomicBool::new(false),
             running: OnceLock::new(),
         })
     }
@@ -82,6 +84,7 @@ impl Surface {
     /// The store has answered.
     pub fn store_works(&self) {
         *lock(&self.store_error) = None;
+        self.store_answered.store(true, Ordering::Relaxed);
     }
 
     fn store_error(&self) -> Option<String> {
@@ -131,7 +134,7 @@ async fn health(State(surface): State<Arc<Surface>>) -> Response {
     let body = json!({
         "poll_loop": match (started, surface.beats()) { (false, _) => "starting", (_, true) => "ok", _ => "stuck" },
         "kafka": component(status.kafka_error.as_deref(), started),
-        "storage": component(status.store_error.as_deref(), started),
+        "storage": component(status.store_error.as_deref(), surface.store_answered.load(Ordering::Relaxed)),
         "partitions": status.partitions.len(),
         "partitions_on_hold": held,
     });
@@ -139,9 +142,9 @@ async fn health(State(surface): State<Arc<Surface>>) -> Response {
     (code, Json(body)).into_response()
 }
 
-/// Before the start is over, no error does not mean that the component works.
-fn component(error: Option<&str>, started: bool) -> &str {
-    error.unwrap_or(if started { "ok" } else { "starting" })
+/// Before a component has answered, no error does not mean that it works.
+fn component(error: Option<&str>, answered: bool) -> &str {
+    error.unwrap_or(if answered { "ok" } else { "starting" })
 }
 
 /// Ready once the group was joined and the store probed; an outage does not take that back.

@@ -1,5 +1,4 @@
-//! The command line: one file per verb. Exit codes: 0 done, 1 failed or something is wrong, 2 settings, 3 the prefix
-//! may not be used.
+//! The command line: one file per verb, which reads arguments and prints; what it does is done elsewhere.
 
 mod audit;
 mod check;
@@ -19,9 +18,18 @@ const BAD_SETTINGS: u8 = 2;
 /// The prefix belongs to another sink, or the store cannot keep the promise.
 const REFUSED: u8 = 3;
 
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done; for audit: the promise holds
+  1  failed, or something is wrong
+  2  the settings or arguments are wrong
+  3  the prefix may not be used: it belongs to another sink, its ledger cannot be read, or the store overwrites objects
+
+First look: eventsink-worker demo. Settings: config/application.yaml names every key.";
+
 /// Lands CloudEvents from Kafka in object storage and proves that nothing is missing.
 #[derive(Debug, Parser)]
-#[command(name = "eventsink-worker", version, max_term_width = 100)]
+#[command(name = "eventsink-worker", version, after_help = EXIT_CODES)]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
@@ -33,7 +41,7 @@ enum Verb {
     Start(start::Start),
     /// Try settings, Kafka, topics and store, and say everything that is wrong
     Check(check::Check),
-    /// Prove from the bucket alone that every offset is accounted for, or say what is wrong
+    /// Prove from the bucket alone that every offset is accounted for, or name what is wrong
     Audit(audit::Audit),
     /// Land sample events in a folder, without any server
     Demo(demo::Demo),
@@ -42,7 +50,7 @@ enum Verb {
 /// Where the settings are.
 #[derive(Debug, Args)]
 struct SettingsFile {
-    /// The settings; application-{EVENTSINK_ENV}.yaml beside it and EVENTSINK__SECTION__KEY variables overrule it
+    /// Settings; over it come application-{EVENTSINK_ENV}.yaml beside it and EVENTSINK__SECTION__KEY variables
     #[arg(long, short, value_name = "FILE", default_value = "config/application.yaml")]
     config: PathBuf,
 }

@@ -50,12 +50,6 @@ impl Batch {
         });
     }
 
-    /// True when there is no room for `more` bytes within 32-bit positions.
-    #[must_use]
-    pub fn is_full(&self, more: usize) -> bool {
-        self.bytes.len() + more >= NULL as usize
-    }
-
     fn copy(&mut self, bytes: Option<&[u8]>) -> Span {
         let at = self.bytes.len() as u32;
         match bytes {

@@ -288,9 +288,4 @@ impl Running {
             memory_budget: self.budget.limit() as u64,
         }
     }
-
-    /// Start of the process; ages count from here.
-    pub fn uptime(&self) -> Duration {
-        Instant::now().saturating_duration_since(self.shared.started)
-    }
 }
