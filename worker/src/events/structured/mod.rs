@@ -6,6 +6,8 @@ mod avro;
 mod cursor;
 mod json;
 mod protobuf;
+#[cfg(test)]
+mod tests;
 mod tree;
 mod typed;
 
