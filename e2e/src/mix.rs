@@ -194,7 +194,7 @@ impl Event {
             }
             "EmptyBody" => (json(), None),
             "InvalidBase64" => (json(), Some(self.body("1.0", SOURCE, r#","data_base64":"Zm9=""#))),
-            _ => (structured("application/cloudevents+avro"), Some(vec![0x00, 0x02, 0x04])),
+            _ => (structured("application/cloudevents+xml"), Some(b"<event/>".to_vec())),
         }
     }
 }

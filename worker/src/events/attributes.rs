@@ -76,6 +76,8 @@ pub(super) struct Attributes<'a> {
     /// Names of extensions whose value is null.
     unset: Vec<Cow<'a, str>>,
     broken: Option<Rejection>,
+    /// A `dataschema` that needs no scheme.
+    allowed_schema: Option<&'a str>,
 }
 
 impl<'a> Attributes<'a> {
@@ -118,6 +120,37 @@ impl<'a> Attributes<'a> {
         }
     }
 
+    /// Adds an extension whose producer declares it to be a URI, absolute or only a reference.
+    pub(super) fn put_uri(&mut self, name: &'a str, text: Result<Cow<'a, str>, Reason>, absolute: bool) {
+        if let Ok(text) = &text
+            && let Err(rejection) = check_uri(name, text, absolute)
+        {
+            self.broken.get_or_insert(rejection);
+        }
+        self.put_read(Cow::Borrowed(name), text.map(Some));
+    }
+
+    /// Adds an attribute whose format may have given it no valid text, for a reason that says it all.
+    pub(super) fn put_read(&mut self, name: Cow<'a, str>, text: Result<Option<Cow<'a, str>>, Reason>) {
+        let reason = match text {
+            Ok(text) => return self.put(name, text),
+            Err(reason) => reason,
+        };
+        let rule = match reason {
+            Reason::InvalidString => "has an escaped surrogate without its partner",
+            Reason::InvalidUtf8 => "is not UTF-8",
+            Reason::InvalidTime => "is a timestamp that is not within the years 1 to 9999",
+            Reason::IntegerRange => "is a number that is not a 32-bit integer",
+            _ => "has a type that the attribute cannot have",
+        };
+        self.fail(reason, || format!("{} {rule}", quote(name.as_bytes())));
+    }
+
+    /// Lets one text stand as `dataschema` without a scheme.
+    pub(super) fn allow_schema(&mut self, text: &'a str) {
+        self.allowed_schema = Some(text);
+    }
+
     /// The text of an attribute, if it is set.
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         match Core::named(name) {
@@ -137,11 +170,12 @@ impl<'a> Attributes<'a> {
         }
         self.check_presence()?;
         let source = self.require(Core::Source)?;
-        if UriReferenceStr::new(&source).is_err() {
-            return Err(invalid_uri(Core::Source));
-        }
+        check_uri(Core::Source.name(), &source, false)?;
         if let Some(schema) = self.core[Core::DataSchema as usize].as_deref() {
-            check_schema(schema, notes)?;
+            let absolute = self.allowed_schema != Some(schema);
+            if check_uri(Core::DataSchema.name(), schema, absolute)?.fragment_str().is_some() {
+                notes.insert(Note::SchemaFragment);
+            }
         }
         Ok(Event {
             specversion: self.require(Core::SpecVersion)?,
@@ -213,15 +247,18 @@ fn parse_time(text: Cow<'_, str>) -> Result<Time<'_>, Rejection> {
     })
 }
 
-fn check_schema(schema: &str, notes: &mut Notes) -> Result<(), Rejection> {
-    let uri = UriReferenceStr::new(schema).map_err(|_| invalid_uri(Core::DataSchema))?;
-    if uri.scheme_str().is_none() {
-        return Err(Rejection::new(Reason::NotAbsolute, "dataschema has no scheme; write an absolute URI".to_owned()));
+/// Core 2.4: a URI is absolute, a URI reference need not be. A fragment is let through in both.
+fn check_uri<'t>(name: &str, text: &'t str, absolute: bool) -> Result<&'t UriReferenceStr, Rejection> {
+    let quoted = || quote(name.as_bytes());
+    let uri = UriReferenceStr::new(text).map_err(|_| {
+        let detail = format!("{} breaks RFC 3986; percent-encode what a URI cannot hold", quoted());
+        Rejection::new(Reason::InvalidUriReference, detail)
+    })?;
+    if absolute && uri.scheme_str().is_none() {
+        let detail = format!("{} has no scheme; write an absolute URI", quoted());
+        return Err(Rejection::new(Reason::NotAbsolute, detail));
     }
-    if uri.fragment_str().is_some() {
-        notes.insert(Note::SchemaFragment);
-    }
-    Ok(())
+    Ok(uri)
 }
 
 /// Core 3: names consist of a-z and 0-9, have at least one character and are not `data`.
@@ -244,13 +281,6 @@ fn is_noncharacter(c: char) -> bool {
 
 pub(super) fn invalid_name(name: &[u8]) -> String {
     format!("attribute name {} is not one or more of a-z and 0-9, or is reserved", quote(name))
-}
-
-fn invalid_uri(core: Core) -> Rejection {
-    Rejection::new(
-        Reason::InvalidUriReference,
-        format!("{} breaks RFC 3986; percent-encode what a URI cannot hold", core.name()),
-    )
 }
 
 fn missing(names: &str) -> Rejection {

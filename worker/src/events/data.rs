@@ -6,7 +6,7 @@ use super::{Data, Reason, Rejection, media};
 
 /// Deepest nesting of JSON data that is let through. Readers that parse the column recurse: serde_json
 /// stops at 128 levels, Jackson (Spark, Trino) at 1000, others overflow their stack.
-const MAX_DEPTH: usize = 128;
+pub(super) const MAX_DEPTH: usize = 128;
 
 /// Data that came as bytes: the value in binary mode, or decoded `data_base64`.
 pub(super) fn from_bytes<'a>(bytes: Cow<'a, [u8]>, media_type: Option<&str>) -> Result<Data<'a>, Rejection> {
@@ -29,16 +29,26 @@ pub(super) fn from_bytes<'a>(bytes: Cow<'a, [u8]>, media_type: Option<&str>) -> 
     Ok(Data::Text(text))
 }
 
+/// Data that came as text, which it stays under any type.
+pub(super) fn from_text<'a>(text: &'a str, media_type: Option<&str>) -> Result<Data<'a>, Rejection> {
+    if media_type.is_some_and(media::is_json) {
+        check_depth(text.as_bytes())?;
+    }
+    Ok(Data::Text(Cow::Borrowed(text)))
+}
+
 /// Bounds the nesting of JSON. The count of opening brackets bounds the depth from above, so that data
 /// with few of them, inside strings or not, is never looked at byte by byte.
 pub(super) fn check_depth(json: &[u8]) -> Result<(), Rejection> {
     if openings(json) <= MAX_DEPTH || depth(json) <= MAX_DEPTH {
         return Ok(());
     }
-    Err(Rejection::new(
-        Reason::TooDeep,
-        format!("data is nested deeper than {MAX_DEPTH} levels, which its readers cannot parse"),
-    ))
+    Err(too_deep())
+}
+
+pub(super) fn too_deep() -> Rejection {
+    let detail = format!("data is nested deeper than {MAX_DEPTH} levels, which its readers cannot parse");
+    Rejection::new(Reason::TooDeep, detail)
 }
 
 /// Counts `{` and `[`, which differ in one bit. Blocks that a byte can count let the compiler use whole

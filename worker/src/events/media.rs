@@ -14,17 +14,27 @@ pub(super) fn is_cloudevents(content_type: &[u8]) -> bool {
     content_type.get(..CLOUDEVENTS.len()).is_some_and(|start| start.eq_ignore_ascii_case(CLOUDEVENTS))
 }
 
-/// Accepts the JSON format and says why for any other content type of structured mode.
-pub(super) fn require_json_format(content_type: &[u8]) -> Result<(), Rejection> {
+/// How an event is written in structured mode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Format {
+    Json,
+    Avro,
+    Protobuf,
+}
+
+/// The format of a content type of structured mode, or why there is no decoder for it.
+pub(super) fn format(content_type: &[u8]) -> Result<Format, Rejection> {
     let essence = essence(content_type);
     let format = essence[CLOUDEVENTS.len().min(essence.len())..].to_ascii_lowercase();
     match format.as_slice() {
-        b"+json" => Ok(()),
+        b"+json" => Ok(Format::Json),
+        b"+avro" => Ok(Format::Avro),
+        b"+protobuf" => Ok(Format::Protobuf),
         b"-batch" => Err(batch()),
         other if other.starts_with(b"-batch+") => Err(batch()),
         _ => Err(Rejection::new(
             Reason::UnsupportedFormat,
-            format!("no decoder for {}; send application/cloudevents+json", quote(essence)),
+            format!("no decoder for {}; send application/cloudevents+json, +avro or +protobuf", quote(essence)),
         )),
     }
 }

@@ -1,8 +1,8 @@
 //! Record -> CloudEvent or rejection. Pure; borrows from the record wherever it can; no I/O, no clock.
 //!
-//! The rules are CloudEvents 1.0.2 with its Kafka binding and JSON format; where the newer working
-//! drafts fill a hole (prefix match without case, no batch mode, `data` reserved, null value is no
-//! data) the draft is followed. `tests/cloudevents-kafka-cases.json` holds every case with its source.
+//! The rules are CloudEvents 1.0.2 with its Kafka binding and the JSON, Avro and Protobuf formats; where
+//! the newer working drafts fill a hole (prefix match without case, no batch mode, `data` reserved, null
+//! value is no data) the draft is followed. `tests/cloudevents-kafka-cases.json` holds every case with its source.
 //! Nothing here may look at another record, at settings beyond [`Policy`], or guess what a producer meant.
 
 mod attributes;
@@ -21,7 +21,7 @@ use std::borrow::Cow;
 
 /// Version of the decoding rules. Any change that alters the rows of some record raises it, because a
 /// cut planned under one version must be finished with equal rows.
-pub const DECODER_VERSION: u32 = 1;
+pub const DECODER_VERSION: u32 = 2;
 
 /// Decodes one record.
 ///
@@ -30,7 +30,7 @@ pub const DECODER_VERSION: u32 = 1;
 pub fn decode<'a>(record: &Record<'a>, policy: &Policy) -> Decoded<'a> {
     let mut notes = Notes::default();
     let outcome = match recognise(record.headers, &mut notes) {
-        Ok(Mode::Structured) => structured::decode(record, &mut notes),
+        Ok(Mode::Structured(format)) => structured::decode(record, format, &mut notes),
         Ok(Mode::Binary { content_type }) => binary::decode(record, content_type, &mut notes),
         Ok(Mode::Unrecognised) => match policy.non_cloud_events {
             NonCloudEvents::Skip => return Decoded::Filtered(FilterReason::NotACloudEvent),
@@ -46,8 +46,8 @@ pub fn decode<'a>(record: &Record<'a>, policy: &Policy) -> Decoded<'a> {
 
 /// How a record carries its event.
 enum Mode<'a> {
-    /// The value is the event in the JSON format.
-    Structured,
+    /// The value is the event in this format.
+    Structured(media::Format),
     /// Attributes are headers, the value is the data.
     Binary { content_type: Option<&'a [u8]> },
     /// No sign of a CloudEvent.
@@ -82,7 +82,7 @@ fn recognise<'a>(headers: &[Header<'a>], notes: &mut Notes) -> Result<Mode<'a>, 
         ));
     }
     match structured {
-        Some(media_type) => media::require_json_format(media_type).map(|()| Mode::Structured),
+        Some(media_type) => media::format(media_type).map(Mode::Structured),
         None if attributes => Ok(Mode::Binary { content_type }),
         None => Ok(Mode::Unrecognised),
     }

@@ -128,7 +128,7 @@ named! {
         MissingAttribute,
         /// An attribute, or the data, is there more than once.
         Duplicate,
-        /// A header that must be text is not UTF-8 (Kafka binding 3.2.3).
+        /// A text is not UTF-8: a header (Kafka binding 3.2.3), or a string of Avro or Protobuf.
         InvalidUtf8,
         /// An attribute name that is not one or more of a-z and 0-9, or is `data`.
         InvalidAttributeName,
@@ -136,7 +136,7 @@ named! {
         EmptyBody,
         /// Both `data` and `data_base64` (JSON format 3.1.1).
         DataConflict,
-        /// `data` is no JSON string although `datacontenttype` is not JSON (JSON format 3.1.2).
+        /// `data` is a JSON value and no string although `datacontenttype` is not JSON (JSON format 3.1.2).
         DataNotString,
         /// `data_base64` is not base64 as RFC 4648 section 4 has it, padding included.
         InvalidBase64,
@@ -144,20 +144,25 @@ named! {
         UnsupportedSpecVersion,
         /// An attribute that must not be empty is.
         EmptyAttribute,
-        /// `source` or `dataschema` breaks the grammar of RFC 3986.
+        /// `source`, `dataschema` or an extension of a URI type breaks the grammar of RFC 3986.
         InvalidUriReference,
-        /// `dataschema` has no scheme.
+        /// `dataschema` or an extension of type URI has no scheme.
         NotAbsolute,
-        /// `time` breaks RFC 3339.
+        /// `time` breaks RFC 3339, or a timestamp is one that it cannot write.
         InvalidTime,
         /// A number that is no 32-bit integer.
         IntegerRange,
-        /// A JSON value of a type that the attribute cannot have.
+        /// A value of a type that the attribute cannot have.
         AttributeType,
         /// Text with a character that the type system forbids (core 2.4, String).
         InvalidString,
         /// The body is not one JSON object in UTF-8.
         MalformedJson,
+        /// The body is not one bare datum of the CloudEvents Avro schema (Avro format 2.4), or its data
+        /// is a number that JSON cannot write.
+        MalformedAvro,
+        /// The body is not one message `CloudEvent` of `cloudevents.proto` (Protobuf format).
+        MalformedProtobuf,
         /// JSON data nested deeper than readers survive.
         TooDeep,
     }

@@ -2,12 +2,15 @@
 
 use std::borrow::Cow;
 
-use chrono::DateTime;
+use chrono::{DateTime, SecondsFormat};
 
 use super::Time;
 
 /// Length of `YYYY-MM-DDTHH:MM:SS`: where a fraction of the second starts.
 const WHOLE_SECONDS: usize = 19;
+
+/// Seconds since 1970 that `google.protobuf.Timestamp` and RFC 3339 can both say.
+const YEARS_1_TO_9999: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
 
 /// Parses a `time` attribute; `None` when it breaks RFC 3339.
 ///
@@ -24,6 +27,14 @@ pub(super) fn parse(text: Cow<'_, str>) -> Option<Time<'_>> {
     let leap_second = nanos >= 1_000_000_000;
     let lossy = leap_second || finer_than_micros(text.as_bytes());
     Some(Time { micros, raw: lossy.then_some(text) })
+}
+
+/// RFC 3339 text of an instant since 1970 in UTC, with as many digits as it takes; `None` outside the
+/// years 1 to 9999 or of a second (`google.protobuf.Timestamp`).
+pub(super) fn text(seconds: i64, nanos: i64) -> Option<String> {
+    let nanos = u32::try_from(nanos).ok().filter(|&nanos| nanos < 1_000_000_000)?;
+    let instant = DateTime::from_timestamp(seconds, nanos).filter(|_| YEARS_1_TO_9999.contains(&seconds))?;
+    Some(instant.to_rfc3339_opts(SecondsFormat::AutoSi, true))
 }
 
 /// Looks at the text, because chrono drops digits beyond the ninth.
