@@ -5,7 +5,7 @@ use crate::audit::read::{End, Entry as Read, Reader};
 use crate::cut::Manifest;
 use crate::cut::manifest::LEDGER;
 use crate::files::{TAIL_HINT, TailError, read_metadata};
-use crate::inspect::{Entry, FileFacts, Folder, LedgerObject, first_rows, is_manifest};
+use crate::inspect::{Entry, FileFacts, Folder, LedgerObject, Row, first_rows, is_manifest};
 use crate::store::ledger::LedgerError;
 use crate::store::{Backend, Listed, Store, StoreError, StoreOptions};
 use bytesize::ByteSize;
@@ -14,8 +14,8 @@ use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use indicatif::ProgressBar;
 use parquet::file::metadata::ParquetMetaData;
 use parquet::file::reader::{ChunkReader, Length as _};
-use serde_json::{Map, Value};
 use std::fs::File;
+use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -211,8 +211,18 @@ async fn footer_alone(reader: &Reader, key: &str) -> Result<Option<Found>, Inspe
     }
 }
 
-fn rows<R: ChunkReader + 'static>(key: &str, file: R, count: usize) -> Result<Vec<Map<String, Value>>, InspectError> {
-    first_rows(file, count).map_err(|error| InspectError::Rows { key: key.to_owned(), words: error.to_string() })
+/// The decoder is not ours, and damaged pages make it panic here and there: that is told as any other damage.
+fn rows<R: ChunkReader + 'static>(key: &str, file: R, count: usize) -> Result<Vec<Row>, InspectError> {
+    let hook = panic::take_hook();
+    panic::set_hook(Box::new(|_| {}));
+    let decoded = panic::catch_unwind(AssertUnwindSafe(|| first_rows(file, count)));
+    panic::set_hook(hook);
+    let words = match decoded {
+        Ok(Ok(rows)) => return Ok(rows),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "the bytes of a page contradict each other".to_owned(),
+    };
+    Err(InspectError::Rows { key: key.to_owned(), words })
 }
 
 /// What is wrong with a file that need not be one of ours.

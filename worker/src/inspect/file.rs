@@ -11,10 +11,9 @@ use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMeta
 use parquet::file::reader::ChunkReader;
 use parquet::schema::types::ColumnDescriptor;
 use serde::Serialize;
-use serde_json::{Map, Value};
 
-use super::cell;
-use crate::files::{Footer, footer_of};
+use super::cell::{self, Cell, Row};
+use crate::files::{FileKind, Footer, footer_of};
 use crate::text::{cells, counted, printable, table};
 
 /// Longest value of a row on the screen, in characters.
@@ -46,7 +45,7 @@ pub struct FileFacts {
     /// Leaf columns in order.
     pub columns: Vec<Column>,
     /// The first rows, values in full; binary ones as base64, times as RFC 3339.
-    pub first_rows: Vec<Map<String, Value>>,
+    pub first_rows: Vec<Row>,
 }
 
 /// One row group.
@@ -171,7 +170,7 @@ fn type_words(column: &ColumnDescriptor) -> String {
 ///
 /// # Errors
 /// What cannot be decoded, in the words of the Parquet library.
-pub fn first_rows<R: ChunkReader + 'static>(reader: R, count: usize) -> Result<Vec<Map<String, Value>>, ParquetError> {
+pub fn first_rows<R: ChunkReader + 'static>(reader: R, count: usize) -> Result<Vec<Row>, ParquetError> {
     // A copy of the schema in Arrow's own format is foreign text that nothing here needs.
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
     let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(reader, options)?;
@@ -198,8 +197,8 @@ impl fmt::Display for FileFacts {
         self.schema(f)?;
         for (number, row) in self.first_rows.iter().enumerate() {
             writeln!(f, "\nrow {}", number + 1)?;
-            let values = row.iter().filter(|(_, value)| !value.is_null());
-            let values = values.map(|(name, value)| vec![format!("  {}", printable(name, NAME)), shown(value)]);
+            let values = row.0.iter().filter(|(_, cell)| *cell != Cell::Null);
+            let values = values.map(|(name, cell)| vec![format!("  {}", printable(name, NAME)), shown(cell)]);
             table(f, 2, &values.collect::<Vec<_>>())?;
         }
         Ok(())
@@ -212,9 +211,9 @@ impl FileFacts {
         let mut say = |name: &str, value: String| lines.push(vec![format!("  {name}"), printable(&value, 2 * WIDTH)]);
         if let Some(footer) = &self.eventsink {
             let identity = &footer.identity;
-            let kind = footer.kind.as_str().replace('_', " ");
-            let rows = if footer.incomplete { " (incomplete: the log had lost others)" } else { "" };
-            say("holds", format!("{kind}: {}{rows}", counted(footer.rows, "row")));
+            let noun = if footer.kind == FileKind::Rows { "row" } else { "dead letter" };
+            let lost = if footer.incomplete { " (incomplete: the log had lost the others)" } else { "" };
+            say("holds", format!("{}{lost}", counted(footer.rows, noun)));
             say("topic", format!("{} (id {}), partition {}", identity.topic, identity.topic_id, identity.partition));
             say("offsets", format!("{} to {}", footer.first, footer.last));
             say("cut", format!("{}..{}, manifest {}", footer.cut_from, footer.cut_to, footer.nonce));
@@ -268,11 +267,8 @@ impl FileFacts {
 }
 
 /// A value on one line; a shortened one says how long it is.
-fn shown(value: &Value) -> String {
-    let text = match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    };
+fn shown(cell: &Cell) -> String {
+    let text = cell.to_string();
     let short = printable(&text, WIDTH);
     if text.chars().nth(WIDTH).is_some() { format!("{short} ({} bytes)", text.len()) } else { short }
 }

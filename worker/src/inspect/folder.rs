@@ -123,7 +123,7 @@ impl Entry {
 pub struct Sums {
     /// Objects.
     pub objects: u64,
-    /// Rows of events.
+    /// Rows of events; of manifests all rows that they plan.
     pub rows: u64,
     /// Dead letters.
     pub dead_letters: u64,
@@ -196,9 +196,12 @@ impl fmt::Display for Folder {
         }
         let Sums { objects, rows, dead_letters, bytes, problems } = self.totals;
         let manifests = self.objects.iter().any(|entry| entry.kind == Kind::Manifest);
-        let noun = if manifests { "manifest" } else { "file" };
-        write!(f, "{}, {}, ", counted(objects, noun), counted(rows, "row"))?;
-        write!(f, "{}, {}", counted(dead_letters, "dead letter"), ByteSize::b(bytes))?;
+        if manifests {
+            write!(f, "{}, {} planned", counted(objects, "manifest"), counted(rows, "row"))?;
+        } else {
+            let (files, dead) = (counted(objects, "file"), counted(dead_letters, "dead letter"));
+            write!(f, "{files}, {}, {dead}, {}", counted(rows, "row"), ByteSize::b(bytes))?;
+        }
         if problems > 0 {
             write!(f, ", {}", counted(problems, "problem"))?;
         }

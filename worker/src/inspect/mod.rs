@@ -6,6 +6,7 @@ mod file;
 mod folder;
 mod ledger;
 
+pub use cell::{Cell, Row};
 pub use file::{Column, FileFacts, RowGroup, first_rows};
-pub use folder::{Entry, Folder, Kind};
+pub use folder::{Entry, Folder, Kind, Sums};
 pub use ledger::{LedgerObject, is_manifest};
