@@ -14,7 +14,7 @@ use crate::files::{Footer, TAIL_HINT, TailError, read_footer};
 use crate::store::ledger::{LedgerError, parse};
 use crate::store::{Backoff, Listed, Store, StoreError, StoreErrorKind, Tail};
 
-/// Tries of one request before the audit gives up.
+/// Tries of one request before the verb gives up.
 const TRIES: u32 = 5;
 const BACKOFF: Backoff = Backoff { initial: Duration::from_millis(250), max: Duration::from_secs(4) };
 

@@ -159,7 +159,7 @@ mod tests {
     fn the_help_of_every_verb_shows_how_to_type_it() {
         for verb in Cli::command().get_subcommands() {
             let help = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
-            let examples = help.matches(&format!("  eventsink-worker {}", verb.get_name())).count();
+            let examples = help.matches(&format!("eventsink-worker {}", verb.get_name())).count();
             assert!(examples >= 2, "{} has {examples} examples", verb.get_name());
         }
     }

@@ -189,10 +189,10 @@ impl Asker<'_> {
         }
         let folder = format!("{LEDGER}/{name}");
         let listed = self.reader.list(&folder).await?;
-        let ids = listed
+        let mut ids = listed
             .iter()
             .filter_map(|object| object.key.strip_prefix(&folder)?.strip_prefix('/')?.strip_suffix("/genesis.json"));
-        Ok(ids.filter(|other| *other != id).last().map(|other| {
+        Ok(ids.rfind(|other| *other != id).map(|other| {
             let detail = format!(
                 "topic {name} has id {id}, the ledger knows it as {other}: it was deleted and made again; set \
                  kafka.on_loss to skip to start anew with the new topic"
