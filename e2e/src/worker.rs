@@ -124,6 +124,13 @@ impl Worker {
         serde_json::from_str(&body).map_err(|error| format!("{error} in {body}"))
     }
 
+    /// Value of a sample on `/metrics`, named as it stands there, labels included; `None` while there is none.
+    #[must_use]
+    pub fn metric(&self, sample: &str) -> Option<f64> {
+        let (_, text) = http::get(self.address, "/metrics").ok()?;
+        text.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' ')?.parse().ok())
+    }
+
     /// Code of `GET {path}`, for example `/ready`; `None` while nobody listens.
     #[must_use]
     pub fn code_of(&self, path: &str) -> Option<u16> {

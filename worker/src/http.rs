@@ -34,6 +34,7 @@ pub struct Surface {
     /// Longest time for which the loop may stand still: twice the deadline of a revocation.
     patience: Duration,
     waiting: Mutex<String>,
+    kafka_error: Mutex<Option<String>>,
     store_error: Mutex<Option<(Instant, String)>>,
     running: OnceLock<Arc<Running>>,
 }
@@ -49,6 +50,7 @@ impl Surface {
             sink: sink.to_owned(),
             patience: HEARTBEAT.max(deadline * 2),
             waiting: Mutex::new("starting".to_owned()),
+            kafka_error: Mutex::new(None),
             store_error: Mutex::new(None),
             running: OnceLock::new(),
         })
@@ -57,6 +59,12 @@ impl Surface {
     /// Says what the start waits for.
     pub fn waiting(&self, what: String) {
         *lock(&self.waiting) = what;
+    }
+
+    /// Shows why Kafka cannot be reached at start.
+    pub fn kafka_failed(&self, words: String) {
+        self.waiting(words.clone());
+        *lock(&self.kafka_error) = Some(words);
     }
 
     /// The worker runs.
@@ -86,7 +94,7 @@ impl Surface {
             Some(running) => running.status(),
             None => WorkerStatus {
                 sink: self.sink.clone(),
-                kafka_error: Some(lock(&self.waiting).clone()),
+                kafka_error: lock(&self.kafka_error).clone(),
                 ..WorkerStatus::default()
             },
         };
@@ -122,13 +130,18 @@ async fn health(State(surface): State<Arc<Surface>>) -> Response {
     let started = surface.running.get().is_some();
     let body = json!({
         "poll_loop": match (started, surface.beats()) { (false, _) => "starting", (_, true) => "ok", _ => "stuck" },
-        "kafka": if started { status.kafka_error.clone().unwrap_or_else(|| "ok".to_owned()) } else { lock(&surface.waiting).clone() },
-        "storage": status.store_error.as_deref().unwrap_or("ok"),
+        "kafka": component(status.kafka_error.as_deref(), started),
+        "storage": component(status.store_error.as_deref(), started),
         "partitions": status.partitions.len(),
         "partitions_on_hold": held,
     });
     let code = if surface.beats() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (code, Json(body)).into_response()
+}
+
+/// Before the start is over, no error does not mean that the component works.
+fn component(error: Option<&str>, started: bool) -> &str {
+    error.unwrap_or(if started { "ok" } else { "starting" })
 }
 
 /// Ready once the group was joined and the store probed; an outage does not take that back.

@@ -1,68 +1,91 @@
 //! The counters of the worker, in Prometheus' conventions. No event data in labels.
 
+use crate::cut::Trigger;
+use crate::events::{Note, Reason};
+use crate::files::FileKind;
 use crate::kafka::poll::Pulse;
 use eventsink_crds::status::WorkerStatus;
 use prometheus::{
-    Encoder as _, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
-    Opts, Registry, TextEncoder,
+    Encoder as _, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
 };
 use std::sync::atomic::Ordering;
 
 /// Registry and counters.
 pub struct Metrics {
     registry: Registry,
-    /// Records by what became of them: `written` and `dead` once durable, `filtered` once read.
-    pub records: IntCounterVec,
-    /// Dead letters by reason, counted when decoded.
-    pub dead: IntCounterVec,
-    /// Cuts closed, by trigger.
+    /// Rows of events in files that are durable.
+    pub written: IntCounter,
+    /// Rows of dead letters in files that are durable.
+    pub dead: IntCounter,
+    /// Records left out by the sink's policy, counted when they are read.
+    pub filtered: IntCounter,
+    /// Records that can never become an event, by [`Reason`], counted when they are decoded: a record that is read
+    /// again counts again.
+    pub rejected: IntCounterVec,
+    /// Valid events with something odd about them, by [`Note`], counted like `rejected`.
+    pub lenient: IntCounterVec,
+    /// Rows whose folder is `dt=1970-01-01` because no timestamp was usable.
+    pub undated: IntCounter,
+    /// Cuts that had more folders than may be open at once, so that rows went to `other`.
+    pub overflowed: IntCounter,
+    /// Cuts closed, by [`Trigger`].
     pub cuts: IntCounterVec,
-    /// Cuts closed early because memory was short.
-    pub early_cuts: IntCounter,
     /// Files written, by kind.
     pub files: IntCounterVec,
     /// Size of files.
     pub file_bytes: Histogram,
+    /// Time spent on encoding, by step: `rows` of one batch, decoding included, and `close` of one cut.
+    pub encode_seconds: HistogramVec,
     /// Time from the first try of an upload to its end.
     pub upload_seconds: HistogramVec,
     /// Failed tries at the store, by kind.
     pub store_errors: IntCounterVec,
-    /// Answers to commits.
-    pub commits: IntCounterVec,
+    /// Commits that Kafka refused or did not answer, by code.
+    pub commit_failures: IntCounterVec,
+    /// Unix time of the last commit that succeeded; 0 before the first.
+    pub last_commit: Gauge,
 }
 
 impl Metrics {
-    /// Fresh counters in a registry of their own.
+    /// Fresh counters in a registry of their own. Those whose labels are known are there from the start, so that a
+    /// rate over the first of a kind is not lost.
     ///
     /// # Errors
     /// Two metrics with one name.
     pub fn new() -> prometheus::Result<Self> {
-        let registry = Registry::new();
-        let counters = |name: &str, help: &str, label: &str| {
-            let counters = IntCounterVec::new(Opts::new(name, help), &[label])?;
-            registry.register(Box::new(counters.clone()))?;
-            Ok::<_, prometheus::Error>(counters)
+        let new = New(Registry::new());
+        let metrics = Self {
+            written: new.counter("eventsink_records_written_total", "Events in durable files.")?,
+            dead: new.counter("eventsink_records_dead_total", "Dead letters in durable files.")?,
+            filtered: new.counter("eventsink_records_filtered_total", "Records left out by policy, when read.")?,
+            rejected: new.counters("eventsink_records_rejected_total", "No valid events, when decoded.", "reason")?,
+            lenient: new.counters("eventsink_decode_lenient_total", "Valid events with an oddity.", "rule")?,
+            undated: new.counter("eventsink_rows_undated_total", "Rows under 1970-01-01 for want of a time.")?,
+            overflowed: new.counter("eventsink_cuts_overflowed_total", "Cuts with rows in the folder other.")?,
+            cuts: new.counters("eventsink_cuts_closed_total", "Cuts closed, by what closed them.", "trigger")?,
+            files: new.counters("eventsink_files_written_total", "Files written.", "kind")?,
+            file_bytes: new.sizes("eventsink_file_size_bytes", "Size of files.")?,
+            encode_seconds: new.times("eventsink_encode_duration_seconds", "Encoding a batch or a close.", "step")?,
+            upload_seconds: new.times("eventsink_upload_duration_seconds", "Uploads, retries included.", "outcome")?,
+            store_errors: new.counters("eventsink_store_errors_total", "Failed tries at the store.", "kind")?,
+            commit_failures: new.counters("eventsink_commit_failures_total", "Commits that failed.", "code")?,
+            last_commit: new.gauge("eventsink_last_commit_timestamp_seconds", "Unix time of the last good commit.")?,
+            registry: new.0,
         };
-        let records = counters("eventsink_records_total", "Records by what became of them.", "disposition")?;
-        let dead = counters("eventsink_records_dead_total", "Dead letters by reason, counted when decoded.", "reason")?;
-        let cuts = counters("eventsink_cuts_closed_total", "Cuts closed, by trigger.", "trigger")?;
-        let files = counters("eventsink_files_written_total", "Files written, by kind.", "kind")?;
-        let store_errors = counters("eventsink_store_errors_total", "Failed tries at the store.", "kind")?;
-        let commits = counters("eventsink_commits_total", "Answers to commits.", "outcome")?;
-        let early_cuts = IntCounter::new("eventsink_cuts_early_total", "Cuts closed early because memory was short.")?;
-        registry.register(Box::new(early_cuts.clone()))?;
-        let sizes = prometheus::exponential_buckets(4096.0, 4.0, 9)?;
-        let file_bytes =
-            Histogram::with_opts(HistogramOpts::new("eventsink_file_size_bytes", "Size of files.").buckets(sizes))?;
-        registry.register(Box::new(file_bytes.clone()))?;
-        let times = prometheus::exponential_buckets(0.005, 3.0, 10)?;
-        let upload_seconds = HistogramVec::new(
-            HistogramOpts::new("eventsink_upload_duration_seconds", "Time of an upload, retries included.")
-                .buckets(times),
-            &["outcome"],
-        )?;
-        registry.register(Box::new(upload_seconds.clone()))?;
-        Ok(Self { registry, records, dead, cuts, early_cuts, files, file_bytes, upload_seconds, store_errors, commits })
+        for reason in Reason::ALL {
+            metrics.rejected.with_label_values(&[reason.as_str()]);
+        }
+        for note in Note::ALL {
+            metrics.lenient.with_label_values(&[note.as_str()]);
+        }
+        for trigger in Trigger::ALL {
+            metrics.cuts.with_label_values(&[trigger.as_str()]);
+        }
+        for kind in [FileKind::Rows, FileKind::DeadLetters] {
+            metrics.files.with_label_values(&[kind.as_str()]);
+        }
+        Ok(metrics)
     }
 
     /// The text that Prometheus scrapes: the counters, and the present state of the worker.
@@ -77,6 +100,45 @@ impl Metrics {
         let mut text = Vec::new();
         TextEncoder::new().encode(&families, &mut text)?;
         Ok(text)
+    }
+}
+
+/// Makes metrics and registers them.
+struct New(Registry);
+
+impl New {
+    fn counter(&self, name: &str, help: &str) -> prometheus::Result<IntCounter> {
+        let counter = IntCounter::new(name, help)?;
+        self.0.register(Box::new(counter.clone()))?;
+        Ok(counter)
+    }
+
+    fn counters(&self, name: &str, help: &str, label: &str) -> prometheus::Result<IntCounterVec> {
+        let counters = IntCounterVec::new(Opts::new(name, help), &[label])?;
+        self.0.register(Box::new(counters.clone()))?;
+        Ok(counters)
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> prometheus::Result<Gauge> {
+        let gauge = Gauge::new(name, help)?;
+        self.0.register(Box::new(gauge.clone()))?;
+        Ok(gauge)
+    }
+
+    /// From 4 KiB to 256 MiB, the largest file.
+    fn sizes(&self, name: &str, help: &str) -> prometheus::Result<Histogram> {
+        let buckets = prometheus::exponential_buckets(4096.0, 4.0, 9)?;
+        let sizes = Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets))?;
+        self.0.register(Box::new(sizes.clone()))?;
+        Ok(sizes)
+    }
+
+    /// From 1 ms to a minute.
+    fn times(&self, name: &str, help: &str, label: &str) -> prometheus::Result<HistogramVec> {
+        let buckets = prometheus::exponential_buckets(0.001, 3.0, 11)?;
+        let times = HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets), &[label])?;
+        self.0.register(Box::new(times.clone()))?;
+        Ok(times)
     }
 }
 
@@ -95,8 +157,6 @@ fn state(registry: &Registry, status: &WorkerStatus, pulse: &Pulse) -> prometheu
     count("eventsink_records_consumed_total", "Records read.", pulse.records.load(Ordering::Relaxed))?;
     count("eventsink_bytes_consumed_total", "Bytes of keys and values read.", pulse.bytes.load(Ordering::Relaxed))?;
     count("eventsink_rebalances_total", "Assignments and revocations.", pulse.rebalances.load(Ordering::Relaxed))?;
-    let failed = pulse.commit_failures.load(Ordering::Relaxed);
-    count("eventsink_commit_failures_total", "Commits that failed, per partition.", failed)?;
     gauge("eventsink_memory_used_bytes", "Bytes of the budget in use.", status.memory_used)?;
     gauge("eventsink_memory_budget_bytes", "Byte budget.", status.memory_budget)?;
     gauge("eventsink_partitions", "Partitions assigned.", status.partitions.len() as u64)?;
@@ -123,11 +183,61 @@ fn per_partition(registry: &Registry, status: &WorkerStatus) -> prometheus::Resu
     for partition in &status.partitions {
         let number = partition.partition.to_string();
         let at = [partition.topic.as_str(), number.as_str()];
-        unread.with_label_values(&at).set(i64::try_from(partition.unread).unwrap_or(i64::MAX));
+        // Unknown is not zero: without both ends there is no sample.
+        if partition.read_position >= 0 && partition.high_watermark >= 0 {
+            unread.with_label_values(&at).set(i64::try_from(partition.unread).unwrap_or(i64::MAX));
+        }
         buffered.with_label_values(&at).set(i64::try_from(partition.buffered).unwrap_or(i64::MAX));
         age.with_label_values(&at).set(partition.oldest_unpersisted_ms as f64 / 1000.0);
     }
     registry.register(Box::new(unread))?;
     registry.register(Box::new(buffered))?;
     registry.register(Box::new(age))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use eventsink_crds::status::PartitionStatus;
+    use std::collections::HashSet;
+
+    fn scraped(partitions: Vec<PartitionStatus>) -> String {
+        let status = WorkerStatus { partitions, ..WorkerStatus::default() };
+        let text = Metrics::new().unwrap().text(&status, &Pulse::default()).unwrap();
+        String::from_utf8(text).unwrap()
+    }
+
+    #[test]
+    fn every_name_is_told_once_and_by_the_conventions() {
+        let text = scraped(vec![PartitionStatus { topic: "t".to_owned(), ..PartitionStatus::default() }]);
+        let mut names = HashSet::new();
+        for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+            let (name, kind) = line.split_once(' ').unwrap();
+            assert!(names.insert(name), "{name} twice");
+            assert!(name.starts_with("eventsink_"), "{name}");
+            assert_eq!(kind == "counter", name.ends_with("_total"), "{name} is a {kind}");
+        }
+        assert!(names.len() > 20, "{text}");
+    }
+
+    #[test]
+    fn what_never_happened_is_zero_and_not_absent() {
+        let text = scraped(vec![]);
+        for sample in [
+            "eventsink_records_written_total 0",
+            "eventsink_records_rejected_total{reason=\"MissingAttribute\"} 0",
+            "eventsink_decode_lenient_total{rule=\"HeaderCase\"} 0",
+            "eventsink_cuts_closed_total{trigger=\"memory\"} 0",
+        ] {
+            assert!(text.lines().any(|line| line == sample), "{sample} is not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_partition_whose_position_is_unknown_has_no_unread_sample() {
+        let unknown = PartitionStatus { topic: "t".to_owned(), read_position: -1, ..PartitionStatus::default() };
+        assert!(!scraped(vec![unknown]).contains("eventsink_unread_records{"));
+        let known = PartitionStatus { topic: "t".to_owned(), high_watermark: 7, unread: 7, ..Default::default() };
+        assert!(scraped(vec![known]).contains("eventsink_unread_records{partition=\"0\",topic=\"t\"} 7"));
+    }
 }

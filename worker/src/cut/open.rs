@@ -37,6 +37,9 @@ pub enum Trigger {
 }
 
 impl Trigger {
+    /// Every trigger, for metrics that must exist before the first of its kind.
+    pub const ALL: [Self; 6] = [Self::Bytes, Self::Records, Self::Age, Self::Idle, Self::Memory, Self::Leaving];
+
     /// The name as metrics and logs show it.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -20,7 +20,7 @@ pub struct Cluster {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConnectError {
     /// No answer; the words are the client's most telling ones.
-    #[error("kafka does not let us in at {servers}: {words}; {way_out}")]
+    #[error("no way into kafka at {servers}: {words}; {way_out}")]
     Unreachable {
         /// Bootstrap servers.
         servers: String,

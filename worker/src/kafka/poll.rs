@@ -129,8 +129,6 @@ pub struct Pulse {
     pub records: AtomicU64,
     /// Bytes of keys and values delivered.
     pub bytes: AtomicU64,
-    /// Commits that failed.
-    pub commit_failures: AtomicU64,
     /// Last error of the client as a whole.
     pub fault: std::sync::Mutex<Option<String>>,
 }
@@ -249,7 +247,6 @@ impl Poller {
             Kind::Committed(commits) => {
                 for commit in commits {
                     if let Some(error) = commit.error {
-                        self.pulse.commit_failures.fetch_add(1, Ordering::Relaxed);
                         debug!(topic = commit.topic, partition = commit.partition, %error, "commit failed");
                     }
                     let at = named((commit.topic, commit.partition));

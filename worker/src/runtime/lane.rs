@@ -5,7 +5,7 @@ use super::Budget;
 use super::partition::Partition;
 use super::session::{Resolved, Session};
 use crate::cut::{CommitNote, Input, Limits, Manifest, Now, PutOutcome};
-use crate::files::{Encoding, Identity, PlannedFile, Rules};
+use crate::files::{Close, CutWriter, EncodeError, EncodedFile, Encoding, Identity, PlannedFile, Rules};
 use crate::kafka::TopicPartition;
 use crate::kafka::poll::{Command, Delivery};
 use crate::metrics::Metrics;
@@ -13,11 +13,12 @@ use crate::store::ledger::LedgerError;
 use bytes::Bytes;
 use eventsink_crds::settings::OnLoss;
 use eventsink_crds::status::PartitionStatus;
+use rdkafka::error::RDKafkaErrorCode;
 use std::collections::HashMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 
@@ -153,6 +154,26 @@ impl Shared {
         drop(self.io.spawn(task));
     }
 
+    pub(super) fn count_commit(&self, error: Option<RDKafkaErrorCode>) {
+        match error {
+            Some(code) => self.metrics.commit_failures.with_label_values(&[&format!("{code:?}")]).inc(),
+            None => {
+                let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+                self.metrics.last_commit.set(since.as_secs_f64());
+            }
+        }
+    }
+
+    /// Ends the files of a cut.
+    pub(super) fn close(&self, writer: CutWriter, close: &Close) -> Result<Vec<EncodedFile>, EncodeError> {
+        self.metrics.undated.inc_by(writer.undated());
+        self.metrics.overflowed.inc_by(writer.overflowed().into());
+        let begun = Instant::now();
+        let files = writer.finish(close);
+        self.metrics.encode_seconds.with_label_values(&["close"]).observe(begun.elapsed().as_secs_f64());
+        files
+    }
+
     /// Puts one planned file, a few at a time over all partitions.
     pub(super) async fn put_file(&self, cut: &Manifest, plan: &PlannedFile, body: &Bytes) -> Result<(), String> {
         // The semaphore is never closed.
@@ -236,7 +257,6 @@ fn tick(shared: &Arc<Shared>, partitions: &mut HashMap<TopicPartition, Partition
         && let Some(largest) = partitions.values_mut().max_by_key(|partition| partition.buffered_bytes())
         && largest.buffered_bytes() >= WORTH_CLOSING
     {
-        shared.metrics.early_cuts.inc();
         largest.input(Input::ShortOfMemory);
     }
     let mut status = shared.status.lock().unwrap_or_else(PoisonError::into_inner);

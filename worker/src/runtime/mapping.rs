@@ -74,3 +74,62 @@ pub fn encoding(settings: &Settings, budget: usize) -> Encoding {
         row_group_bytes: (64 << 20).min(budget / 8),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn from(json: serde_json::Value) -> Settings {
+        serde_json::from_value(json).unwrap()
+    }
+
+    #[test]
+    fn every_setting_that_changes_rows_or_keys_reaches_the_rules() {
+        let settings = from(serde_json::json!({
+            "storage": {"partition_by": "kafka_timestamp", "default_schema_version": "v7"},
+            "events": {"non_cloud_events": "skip"},
+        }));
+        let expected = Rules {
+            partition_by: files::PartitionBy::KafkaTimestamp,
+            default_schema_version: "v7".to_owned(),
+            non_cloud_events: events::NonCloudEvents::Skip,
+            ..Rules::default()
+        };
+        assert_eq!(rules(&settings), expected);
+        assert_eq!(rules(&Settings::default()), Rules::default());
+    }
+
+    #[test]
+    fn each_compression_reaches_the_encoder() {
+        for (name, expected) in [
+            ("zstd", files::Compression::Zstd),
+            ("snappy", files::Compression::Snappy),
+            ("gzip", files::Compression::Gzip),
+            ("none", files::Compression::None),
+        ] {
+            let settings = from(serde_json::json!({"storage": {"compression": name}}));
+            assert_eq!(encoding(&settings, 512 << 20).compression, expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn every_setting_of_s3_reaches_the_store() {
+        let settings = from(serde_json::json!({"storage": {"backend": "s3", "s3": {
+            "bucket": "b", "base_path": "p", "region": "r", "endpoint": "https://e", "path_style": "false",
+            "access_key_id": "id", "secret_access_key": "key", "session_token": "token", "ca_file": "ca",
+            "insecure_http": "true",
+        }}}));
+        let store::Backend::S3(s3) = store_options(&settings).backend else { panic!("backend is s3") };
+        let texts = [&s3.region, &s3.endpoint].map(|text| text.as_deref().unwrap_or_default());
+        let secrets = [&s3.access_key_id, &s3.secret_access_key, &s3.session_token];
+        assert_eq!((s3.bucket.as_str(), s3.base_path.as_str(), texts), ("b", "p", ["r", "https://e"]));
+        assert_eq!(secrets.map(|secret| secret.as_ref().map(|s| s.expose())), [Some("id"), Some("key"), Some("token")]);
+        assert_eq!((s3.path_style, s3.insecure_http, s3.ca_file.is_some()), (false, true, true));
+    }
+
+    #[test]
+    fn a_file_takes_at_most_a_quarter_of_the_budget() {
+        assert_eq!(limits(&Settings::default(), 64 << 20).max_bytes, 16 << 20);
+        assert_eq!(limits(&Settings::default(), 1 << 30).max_bytes, 128 << 20);
+    }
+}

@@ -97,6 +97,7 @@ pub async fn start(
         sink: settings.sink_name().to_owned(),
         group: settings.kafka.consumer.group_id.clone(),
     };
+    surface.waiting(format!("waiting for the ledger at {}", store.describe()));
     let ledger = Ledger::open(store, owner, mapping::backoff(&settings), on_fault(surface)).await?;
     let rules = Arc::new(mapping::rules(&settings));
     ledger.keep_rules(&rules).await;
@@ -164,6 +165,7 @@ async fn reach_kafka(
 ) -> Result<(Arc<BaseConsumer<Context>>, Cluster), StartError> {
     let mut failures = 0;
     let mut said = None;
+    surface.waiting(format!("waiting for kafka at {}", settings.kafka.bootstrap_servers.join(",")));
     loop {
         let consumer = client::consumer(&settings.kafka, budget / 16);
         let consumer = Arc::new(consumer.map_err(|e| StartError::Settings(format!("kafka: {e}")))?);
@@ -178,7 +180,7 @@ async fn reach_kafka(
         };
         let wait = mapping::backoff(settings).delay(failures, rand::random(), None);
         failures += 1;
-        surface.waiting(error.to_string());
+        surface.kafka_failed(error.to_string());
         // One message for one cause, not one for each try.
         if said
             .as_ref()

@@ -36,7 +36,7 @@ const VARIED_LINES: &[&str] = &[
 ];
 
 const DEAD_LINES: &[&str] = &[
-    r#""MalformedJson" | "ends inside an object" | "user-events" | 0 | 3 | 1766311200000000UTC | b"k" | ["h"=null] | b"{""#,
+    r#""MalformedJson" | "ends inside an object" | "user-events" | 0 | 3 | 1766311200000000UTC | b"k" | ["h"=null] | b"{\"id\":\"1\",\xff\x00 and more""#,
     r#""EmptyBody" | "" | "user-events" | 0 | 4 | 1766311200000000UTC | null | [] | null"#,
 ];
 

@@ -57,7 +57,7 @@ fn schema_text(body: &Bytes) -> String {
 fn dead_file() -> EncodedFile {
     let mut writer = writer();
     let headers = [Header { name: b"h", value: None }];
-    let bad = Record { key: Some(b"k"), value: Some(b"{"), headers: &headers, ..record(3) };
+    let bad = Record { key: Some(b"k"), value: Some(b"{\"id\":\"1\",\xff\0 and more"), headers: &headers, ..record(3) };
     writer.dead(&bad, "MalformedJson", "ends inside an object").unwrap();
     writer.dead(&record(4), "EmptyBody", "").unwrap();
     writer.finish(&close()).unwrap().remove(0)

@@ -75,7 +75,7 @@ impl Partition {
             incomplete: false,
         };
         self.shared.metrics.cuts.with_label_values(&[plan.trigger.as_str()]).inc();
-        let encoded = self.writer.take().map_or(Ok(vec![]), |writer| writer.finish(&close));
+        let encoded = self.writer.take().map_or(Ok(vec![]), |writer| self.shared.close(writer, &close));
         let files = match encoded {
             Ok(files) => files,
             Err(error) => {
@@ -137,8 +137,8 @@ impl Partition {
         self.shared.budget.change(&mut self.held_bodies, 0);
         let metrics = &self.shared.metrics;
         for file in &flight.manifest.files {
-            let disposition = if file.kind == FileKind::Rows { "written" } else { "dead" };
-            metrics.records.with_label_values(&[disposition]).inc_by(file.rows);
+            let rows = if file.kind == FileKind::Rows { &metrics.written } else { &metrics.dead };
+            rows.inc_by(file.rows);
         }
         let manifest = &flight.manifest;
         info!(

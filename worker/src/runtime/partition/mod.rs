@@ -17,7 +17,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::task::AbortHandle;
 use tracing::warn;
 
@@ -153,8 +153,7 @@ impl Partition {
             Delivery::Watermarks { low, high } => self.watermarks = (low, high),
             Delivery::Fault { generation, code, text } => self.fault(generation, code, text),
             Delivery::Committed { offset, error } => {
-                let outcome = if error.is_none() { "ok" } else { "failed" };
-                self.shared.metrics.commits.with_label_values(&[outcome]).inc();
+                self.shared.count_commit(error);
                 // An answer to an earlier assignment's commit says nothing of ours.
                 if self.committing == Some(offset) {
                     self.committing = None;
@@ -241,7 +240,12 @@ impl Partition {
             let size = waiting.batch.memory();
             // Out of the sum while it is offered: a hold discards everything that waits.
             self.waiting_bytes -= size;
-            if !self.offer(&mut waiting) {
+            let (first, begun) = (waiting.next, Instant::now());
+            let done = self.offer(&mut waiting);
+            if waiting.next > first {
+                self.shared.metrics.encode_seconds.with_label_values(&["rows"]).observe(begun.elapsed().as_secs_f64());
+            }
+            if !done {
                 self.waiting_bytes += size;
                 self.waiting.push_front(waiting);
                 break;
@@ -296,7 +300,7 @@ impl Partition {
         }
         let decoded = decode(record, &self.policy);
         if let Decoded::Filtered(_) = decoded {
-            self.shared.metrics.records.with_label_values(&["filtered"]).inc();
+            self.shared.metrics.filtered.inc();
             return Ok(Outcome::Filtered);
         }
         if self.writer.is_none() {
@@ -304,9 +308,14 @@ impl Partition {
         }
         let Some(writer) = &mut self.writer else { return Ok(Outcome::Filtered) };
         match decoded {
-            Decoded::Event(event, _) => writer.event(record, &event).map(|()| Outcome::Row),
+            Decoded::Event(event, notes) => {
+                for note in notes.iter() {
+                    self.shared.metrics.lenient.with_label_values(&[note.as_str()]).inc();
+                }
+                writer.event(record, &event).map(|()| Outcome::Row)
+            }
             Decoded::Rejected(rejection) => {
-                self.shared.metrics.dead.with_label_values(&[rejection.reason.as_str()]).inc();
+                self.shared.metrics.rejected.with_label_values(&[rejection.reason.as_str()]).inc();
                 writer.dead(record, rejection.reason.as_str(), &rejection.detail).map(|()| Outcome::Dead)
             }
             Decoded::Filtered(_) => Ok(Outcome::Filtered),
