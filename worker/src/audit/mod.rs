@@ -9,7 +9,7 @@ mod chain;
 mod file;
 mod inventory;
 mod partition;
-mod read;
+pub(crate) mod read;
 mod report;
 mod walk;
 

@@ -1,5 +1,5 @@
 //! Reads objects with a few tries. What one object is wrong with is told apart from a store that does not answer:
-//! the first is a finding, the second ends the audit.
+//! the first is a finding, the second ends the audit. Serves every verb that only reads.
 
 use std::future::Future;
 use std::time::Duration;
@@ -12,15 +12,15 @@ use super::{Finding, FindingKind};
 use crate::cut::manifest::{Genesis, MANIFEST_VERSION, Manifest, Owner};
 use crate::files::{Footer, TAIL_HINT, TailError, read_footer};
 use crate::store::ledger::{LedgerError, parse};
-use crate::store::{Backoff, Listed, Store, StoreError, StoreErrorKind};
+use crate::store::{Backoff, Listed, Store, StoreError, StoreErrorKind, Tail};
 
-/// Tries of one request before the audit gives up.
+/// Tries of one request before the verb gives up.
 const TRIES: u32 = 5;
 const BACKOFF: Backoff = Backoff { initial: Duration::from_millis(250), max: Duration::from_secs(4) };
 
 /// A named loss as it lies in the bucket.
 #[derive(Debug, Deserialize)]
-pub(super) struct NamedLoss {
+pub(crate) struct NamedLoss {
     version: u32,
     pub ledger: String,
     pub from: i64,
@@ -28,7 +28,7 @@ pub(super) struct NamedLoss {
 }
 
 /// Objects of the ledger, each of which says its version.
-pub(super) trait Versioned: DeserializeOwned {
+pub(crate) trait Versioned: DeserializeOwned {
     fn version(&self) -> u32;
 }
 
@@ -39,7 +39,7 @@ versioned!(Owner, Genesis, Manifest, NamedLoss);
 
 /// An object of the ledger.
 #[derive(Debug)]
-pub(super) enum Entry<T> {
+pub(crate) enum Entry<T> {
     Missing,
     Bad(Finding),
     There(T),
@@ -47,7 +47,7 @@ pub(super) enum Entry<T> {
 
 /// The end of a data file.
 #[derive(Debug)]
-pub(super) enum End {
+pub(crate) enum End {
     Missing,
     /// No footer, and why.
     Damaged(String),
@@ -56,7 +56,7 @@ pub(super) enum End {
 
 /// A store that is asked again when it fails, but not for ever.
 #[derive(Debug, Clone)]
-pub(super) struct Reader(Store);
+pub(crate) struct Reader(Store);
 
 impl Reader {
     pub fn new(store: &Store) -> Self {
@@ -72,8 +72,23 @@ impl Reader {
         self.patiently(|| self.0.list(prefix)).await
     }
 
+    /// The least key below a folder.
+    pub async fn first(&self, prefix: &str) -> Result<Option<String>, StoreError> {
+        self.patiently(|| self.0.first(prefix)).await
+    }
+
+    /// The last `len` bytes of an object, and its size.
+    pub async fn tail(&self, key: &str, len: u64) -> Result<Option<Tail>, StoreError> {
+        self.patiently(|| self.0.tail(key, len)).await
+    }
+
+    /// Size of an object, or `None` when there is none.
+    pub async fn size(&self, key: &str) -> Result<Option<u64>, StoreError> {
+        self.patiently(|| self.0.size(key)).await
+    }
+
     pub async fn exists(&self, key: &str) -> Result<bool, StoreError> {
-        Ok(self.patiently(|| self.0.size(key)).await?.is_some())
+        Ok(self.size(key).await?.is_some())
     }
 
     /// The bytes of an object of the ledger.
@@ -102,7 +117,7 @@ impl Reader {
     pub async fn end(&self, key: &str) -> Result<End, StoreError> {
         let mut len = TAIL_HINT;
         loop {
-            let tail = match self.patiently(|| self.0.tail(key, len)).await {
+            let tail = match self.tail(key, len).await {
                 Ok(Some(tail)) => tail,
                 Ok(None) => return Ok(End::Missing),
                 Err(error) if about_one_object(&error) => return Ok(End::Damaged(error.message().to_owned())),

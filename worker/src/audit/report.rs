@@ -1,9 +1,10 @@
 //! What an audit found, as text and as JSON. Knows nothing of how it was found.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
+
+use crate::text::{counted, table};
 
 /// Stable names of what can be wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -270,32 +271,6 @@ impl Report {
     }
 }
 
-/// A table whose first column is text and whose others are numbers.
-fn table(f: &mut fmt::Formatter<'_>, rows: &[Vec<String>]) -> fmt::Result {
-    let mut widths: BTreeMap<usize, usize> = BTreeMap::new();
-    for (at, cell) in rows.iter().flat_map(|row| row.iter().enumerate()) {
-        let width = widths.entry(at).or_default();
-        *width = (*width).max(cell.chars().count());
-    }
-    for row in rows {
-        for (at, cell) in row.iter().enumerate() {
-            let width = widths.get(&at).copied().unwrap_or_default();
-            match at {
-                0 => write!(f, "{cell:<width$}")?,
-                _ => write!(f, "  {cell:>width$}")?,
-            }
-        }
-        writeln!(f)?;
-    }
-    Ok(())
-}
-
-/// `1 file`, `2 files`.
-fn counted(count: impl TryInto<u64>, noun: &str) -> String {
-    let count = count.try_into().unwrap_or(u64::MAX);
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
-}
-
 impl fmt::Display for Report {
     /// Table, notes, findings, verdict: one line each, the verdict last.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -305,7 +280,7 @@ impl fmt::Display for Report {
             writeln!(f, "{}, ledger {} of sink {} (group {})", self.place, self.ledger, self.sink, self.group)?;
         }
         if !self.topics.is_empty() {
-            table(f, &self.rows())?;
+            table(f, 1, &self.rows())?;
         }
         for loss in &self.losses {
             writeln!(f, "loss: {loss}")?;

@@ -1,16 +1,18 @@
 //! `audit`: says whether the promise holds for everything below the base path. Writes nothing, asks Kafka nothing.
 
-use super::{BAD_SETTINGS, FAILED, SettingsFile, load};
-use crate::audit::{Report, audit};
-use crate::runtime::mapping;
-use crate::store::Store;
+use super::{FAILED, SettingsFile, block_on, failed, load, open, print, progress};
+use crate::audit::audit;
 use clap::Args;
-use eventsink_crds::settings::{Backend, Settings};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::io::Write as _;
-use std::path::Path;
+
+const EXAMPLES: &str = "\
+Examples:
+  eventsink-worker audit --config sink.yaml
+  eventsink-worker audit --config sink.yaml --json | jq '.findings[].key'
+
+Exit code 0 means that the promise holds, 1 that something is wrong or could not be looked at.";
 
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Audit {
     #[command(flatten)]
     settings: SettingsFile,
@@ -27,55 +29,20 @@ impl Audit {
         };
         let store = match open(&settings) {
             Ok(store) => store,
-            Err((code, words)) => {
-                eprintln!("{words}");
-                return code;
-            }
+            Err((code, words)) => return failed(code, &words),
         };
-        let io = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-            Ok(io) => io,
-            Err(error) => {
-                eprintln!("{error}");
-                return FAILED;
-            }
-        };
-        let bar = progress();
-        let report = io.block_on(audit(&store, |done, total| {
+        let bar = progress("auditing objects");
+        let report = block_on(audit(&store, |done, total| {
             bar.set_length(total);
             bar.set_position(done);
         }));
         bar.finish_and_clear();
-        print(&report, self.json);
-        if report.is_green() { 0 } else { FAILED }
+        match report {
+            Ok(report) => {
+                print(&report, self.json);
+                if report.is_green() { 0 } else { FAILED }
+            }
+            Err(error) => failed(FAILED, &error),
+        }
     }
-}
-
-/// Opening a store on disk makes its folder, and an audit must leave no trace of a mistyped path.
-fn open(settings: &Settings) -> Result<Store, (u8, String)> {
-    let folder = &settings.storage.file.base_path;
-    if settings.storage.backend == Backend::File && !Path::new(folder).is_dir() {
-        let words = format!(
-            "storage.file.base_path: there is no folder `{folder}`: set the path that the worker writes to, or mount it"
-        );
-        return Err((FAILED, words));
-    }
-    Store::open(&mapping::store_options(settings)).map_err(|error| (BAD_SETTINGS, error.to_string()))
-}
-
-/// Shows nothing when stderr is not a terminal.
-fn progress() -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    match ProgressStyle::with_template("auditing {pos} of {len} objects {wide_bar} {eta}") {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar,
-    }
-}
-
-fn print(report: &Report, json: bool) {
-    let text = match serde_json::to_string_pretty(report) {
-        Ok(text) if json => format!("{text}\n"),
-        _ => report.to_string(),
-    };
-    // A reader that closed the pipe has seen enough; the exit code still tells.
-    let _ = std::io::stdout().write_all(text.as_bytes());
 }

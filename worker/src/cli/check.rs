@@ -1,6 +1,6 @@
 //! `check`: tries everything that `start` needs, writes nothing but the probe, and says all that is wrong at once.
 
-use super::{FAILED, SettingsFile, load};
+use super::{BAD_SETTINGS, FAILED, SettingsFile, block_on, failed, json, say};
 use crate::cut::manifest::Owner;
 use crate::kafka::client;
 use crate::kafka::connect::connect;
@@ -8,51 +8,128 @@ use crate::runtime::mapping;
 use crate::store::{Guarantee, Store, ledger};
 use clap::Args;
 use eventsink_crds::settings::Settings;
+use serde::Serialize;
 use std::time::Duration;
 
 /// How long the cluster may take to answer one question.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+const EXAMPLES: &str = "\
+Examples:
+  eventsink-worker check --config sink.yaml
+  eventsink-worker check --config sink.yaml --json | jq '.parts[] | select(.ok | not)'
+
+Exit code 0 when `start` has all it needs, 1 when Kafka or the store lacks something, 2 when the settings are wrong.";
+
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Check {
     #[command(flatten)]
     settings: SettingsFile,
+    /// Print as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What was tried, in order.
+#[derive(Debug, Serialize)]
+struct Findings {
+    /// Nothing is wrong.
+    ok: bool,
+    version: &'static str,
+    librdkafka: String,
+    features: String,
+    parts: Vec<Part>,
+    warnings: Vec<String>,
+}
+
+/// One thing that was tried.
+#[derive(Debug, Serialize)]
+struct Part {
+    what: &'static str,
+    ok: bool,
+    words: String,
 }
 
 impl Check {
     pub fn run(&self) -> u8 {
-        println!(
-            "eventsink-worker {}, librdkafka {}",
-            env!("CARGO_PKG_VERSION"),
-            rdkafka::util::get_rdkafka_version().1
-        );
-        println!("library features: {}", client::features());
-        let settings = match load(&self.settings) {
+        let mut show = Show::new(self.json);
+        let settings = match self.settings.load() {
             Ok(settings) => settings,
-            Err(code) => return code,
+            Err(error) if self.json => {
+                show.part("settings", Err(error.to_string()));
+                show.end();
+                return BAD_SETTINGS;
+            }
+            Err(error) => return failed(BAD_SETTINGS, &error),
         };
-        report("settings", Ok::<_, String>(format!("{} is complete", self.settings.config.display())));
-        for warning in settings.warnings() {
-            println!("  warn  settings: {warning}");
-        }
-        let (cluster, reached) = match kafka(&settings) {
-            Ok((id, words)) => (Some(id), report("kafka", Ok::<_, String>(words))),
-            Err(words) => (None, report("kafka", Err(words))),
+        show.part("settings", Ok(format!("{} is complete", self.settings.config.display())));
+        settings.warnings().into_iter().for_each(|warning| show.warning(warning));
+        let cluster = match kafka(&settings) {
+            Ok((id, words)) => {
+                show.part("kafka", Ok(words));
+                Some(id)
+            }
+            Err(words) => {
+                show.part("kafka", Err(words));
+                None
+            }
         };
-        let stored = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-            Ok(io) => report("storage", io.block_on(storage(&settings, cluster.as_deref()))),
-            Err(error) => report("storage", Err(error)),
-        };
-        if reached && stored { 0 } else { FAILED }
+        let stored = block_on(storage(&settings, cluster.as_deref())).map_err(|error| error.to_string());
+        show.part("storage", stored.and_then(|found| found));
+        if show.end() { 0 } else { FAILED }
     }
 }
 
-fn report<E: std::fmt::Display>(what: &str, found: Result<String, E>) -> bool {
-    match &found {
-        Ok(words) => println!("  ok    {what}: {words}"),
-        Err(words) => println!("  FAIL  {what}: {words}"),
+/// Says each finding as it is made, or all of them at the end when machines read it.
+struct Show {
+    json: bool,
+    findings: Findings,
+}
+
+impl Show {
+    fn new(json: bool) -> Self {
+        let findings = Findings {
+            ok: true,
+            version: env!("CARGO_PKG_VERSION"),
+            librdkafka: rdkafka::util::get_rdkafka_version().1,
+            features: client::features(),
+            parts: Vec::new(),
+            warnings: Vec::new(),
+        };
+        if !json {
+            say(&format!("eventsink-worker {}, librdkafka {}\n", findings.version, findings.librdkafka));
+            say(&format!("library features: {}\n", findings.features));
+        }
+        Self { json, findings }
     }
-    found.is_ok()
+
+    fn part(&mut self, what: &'static str, found: Result<String, String>) {
+        let (ok, words) = match found {
+            Ok(words) => (true, words),
+            Err(words) => (false, words),
+        };
+        if !self.json {
+            say(&format!("  {} {what}: {words}\n", if ok { "ok   " } else { "FAIL " }));
+        }
+        self.findings.ok &= ok;
+        self.findings.parts.push(Part { what, ok, words });
+    }
+
+    fn warning(&mut self, words: String) {
+        if !self.json {
+            say(&format!("  warn  settings: {words}\n"));
+        }
+        self.findings.warnings.push(words);
+    }
+
+    /// True when nothing is wrong.
+    fn end(self) -> bool {
+        if self.json {
+            say(&json(&self.findings));
+        }
+        self.findings.ok
+    }
 }
 
 /// The cluster's id, and what it answered.

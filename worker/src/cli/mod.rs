@@ -2,13 +2,22 @@
 
 mod audit;
 mod check;
+mod completions;
 mod demo;
+mod inspect;
+mod lag;
 mod start;
 
+use crate::runtime::mapping;
 use crate::settings::{self, SettingsError};
+use crate::store::Store;
 use clap::{Args, Parser, Subcommand};
-use eventsink_crds::settings::Settings;
-use std::path::PathBuf;
+use eventsink_crds::settings::{Backend, Settings};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+use std::fmt::Display;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Something is wrong, or the command failed.
@@ -43,8 +52,14 @@ enum Verb {
     Check(check::Check),
     /// Prove from the bucket alone that every offset is accounted for, or name what is wrong
     Audit(audit::Audit),
+    /// Show what a file, a folder of files or a manifest holds
+    Inspect(inspect::Inspect),
+    /// Show how far the sink is behind Kafka, partition by partition, without joining the group
+    Lag(lag::Lag),
     /// Land sample events in a folder, without any server
     Demo(demo::Demo),
+    /// Print a script that completes this command in a shell
+    Completions(completions::Completions),
 }
 
 /// Where the settings are.
@@ -73,7 +88,10 @@ pub fn run() -> ExitCode {
         Verb::Start(verb) => verb.run(),
         Verb::Check(verb) => verb.run(),
         Verb::Audit(verb) => verb.run(),
+        Verb::Inspect(verb) => verb.run(),
+        Verb::Lag(verb) => verb.run(),
         Verb::Demo(verb) => verb.run(),
+        Verb::Completions(verb) => verb.run(),
     };
     ExitCode::from(code)
 }
@@ -84,4 +102,73 @@ fn load(file: &SettingsFile) -> Result<Settings, u8> {
         eprintln!("{error}");
         BAD_SETTINGS
     })
+}
+
+/// Opens the store, or says why not. Opening one on disk makes its folder, and a verb that only reads must leave no
+/// trace of a mistyped path.
+fn open(settings: &Settings) -> Result<Store, (u8, String)> {
+    let folder = &settings.storage.file.base_path;
+    if settings.storage.backend == Backend::File && !Path::new(folder).is_dir() {
+        let words = format!(
+            "storage.file.base_path: there is no folder `{folder}`: set the path that the worker writes to, or mount it"
+        );
+        return Err((FAILED, words));
+    }
+    Store::open(&mapping::store_options(settings)).map_err(|error| (BAD_SETTINGS, error.to_string()))
+}
+
+/// Runs to its end what a verb does with a store.
+fn block_on<T>(work: impl Future<Output = T>) -> Result<T, std::io::Error> {
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work))
+}
+
+/// A line that counts objects; shows nothing when stderr is not a terminal.
+fn progress(doing: &str) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    match ProgressStyle::with_template(&format!("{doing} {{pos}} of {{len}} {{wide_bar}} {{eta}}")) {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
+/// Prints what was found, for people or for machines.
+fn print<T: Display + Serialize>(found: &T, as_json: bool) {
+    say(&if as_json { json(found) } else { found.to_string() });
+}
+
+/// JSON as a person can read it too, and a line end.
+fn json(found: &impl Serialize) -> String {
+    let text = serde_json::to_string_pretty(found);
+    text.map_or_else(|error| format!("{{\"error\": \"{error}\"}}\n"), |text| text + "\n")
+}
+
+/// A reader that closed the pipe has seen enough; the exit code still tells.
+fn say(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+/// The words of an error on standard error, and the code to leave with.
+fn failed(code: u8, error: &dyn Display) -> u8 {
+    eprintln!("{error}");
+    code
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Cli;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_contradicts_itself_nowhere() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_help_of_every_verb_shows_how_to_type_it() {
+        for verb in Cli::command().get_subcommands() {
+            let help = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let examples = help.matches(&format!("eventsink-worker {}", verb.get_name())).count();
+            assert!(examples >= 2, "{} has {examples} examples", verb.get_name());
+        }
+    }
 }

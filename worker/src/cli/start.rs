@@ -12,7 +12,15 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
 
+const EXAMPLES: &str = "\
+Examples:
+  eventsink-worker start --config sink.yaml
+  EVENTSINK__OBSERVABILITY__LOG__FILTER=debug eventsink-worker start --config sink.yaml
+
+Exit codes: 0 stopped by a signal, 1 failed, 2 the settings are wrong, 3 the prefix may not be used.";
+
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Start {
     #[command(flatten)]
     settings: SettingsFile,

@@ -1,7 +1,8 @@
 //! What a file says of itself: writes the `eventsink.` key/values and reads them back from the last bytes
 //! of an object. An object is foreign text: nothing in it may panic or be trusted unseen.
 
-use parquet::file::metadata::{FileMetaData, FooterTail, KeyValue, ParquetMetaDataReader};
+use parquet::file::metadata::{FileMetaData, FooterTail, KeyValue, ParquetMetaData, ParquetMetaDataReader};
+use serde::Serialize;
 
 use super::{Close, FileKind, Identity, PlannedFile};
 
@@ -16,7 +17,7 @@ const HEAD: u64 = 4;
 const QUOTED: usize = 80;
 
 /// What an object says of itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Footer {
     /// Version of the program that wrote it.
     pub version: String,
@@ -108,6 +109,11 @@ pub(super) fn key_values(identity: &Identity, rules: &str, close: &Close, file: 
 ///
 /// `tail` is the end of the object ([`TAIL_HINT`] bytes of it, say), `size` the size of the whole object.
 pub fn read_footer(tail: &[u8], size: u64) -> Result<Footer, TailError> {
+    footer_of(read_metadata(tail, size)?.file_metadata())
+}
+
+/// Reads Parquet's own metadata, whoever wrote the object; takes what [`read_footer`] takes.
+pub fn read_metadata(tail: &[u8], size: u64) -> Result<ParquetMetaData, TailError> {
     let have = tail.len() as u64;
     if have > size {
         return Err(damaged(format!("{have} bytes were read of an object of {size}")));
@@ -132,12 +138,12 @@ pub fn read_footer(tail: &[u8], size: u64) -> Result<Footer, TailError> {
     let Some(start) = rest.len().checked_sub(length) else {
         return Err(TailError::NeedMore(needed));
     };
-    let metadata = ParquetMetaDataReader::decode_metadata(&rest[start..])
-        .map_err(|error| damaged(format!("its footer cannot be read: {}", quoted(&error.to_string()))))?;
-    from_metadata(metadata.file_metadata())
+    ParquetMetaDataReader::decode_metadata(&rest[start..])
+        .map_err(|error| damaged(format!("its footer cannot be read: {}", quoted(&error.to_string()))))
 }
 
-fn from_metadata(metadata: &FileMetaData) -> Result<Footer, TailError> {
+/// What the metadata says of the file, if this program wrote it.
+pub fn footer_of(metadata: &FileMetaData) -> Result<Footer, TailError> {
     let pairs = Pairs(metadata.key_value_metadata().map_or(&[], Vec::as_slice));
     let kind = match pairs.text("kind")?.as_str() {
         "rows" => FileKind::Rows,

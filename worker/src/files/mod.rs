@@ -20,11 +20,11 @@ use serde::{Deserialize, Serialize};
 
 pub use cut::{CutWriter, empty_file};
 pub use digest::ROW_DIGEST;
-pub use footer::{Footer, TAIL_HINT, TailError, read_footer};
+pub use footer::{Footer, TAIL_HINT, TailError, footer_of, read_footer, read_metadata};
 pub use rules::{Format, PartitionBy, Rules};
 
 /// Where the rows of a cut come from and which sink owns them; the same for every file of a partition.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Identity {
     /// Random id of the ledger.
     pub ledger: String,

@@ -32,7 +32,15 @@ const PARTITIONS: i32 = 3;
 const MOST_EVENTS: u32 = 50_000;
 const ROWS_SHOWN: usize = 5;
 
+const EXAMPLES: &str = "\
+Examples:
+  eventsink-worker demo
+  eventsink-worker demo --out samples --events 1000
+
+Nothing else is needed: the Kafka broker runs inside the process.";
+
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Demo {
     /// The folder to write; empty, missing or left by an earlier demo
     #[arg(long, value_name = "FOLDER", default_value = "out")]

@@ -1,0 +1,310 @@
+//! `inspect`: shows a file, a folder or an object of the ledger, on this machine or in the store. Writes nothing.
+
+use super::{FAILED, SettingsFile, block_on, failed, load, open, print, progress};
+use crate::audit::read::{End, Entry as Read, Reader};
+use crate::cut::Manifest;
+use crate::cut::manifest::LEDGER;
+use crate::files::{TAIL_HINT, TailError, read_metadata};
+use crate::inspect::{Entry, FileFacts, Folder, LedgerObject, Row, first_rows, is_manifest};
+use crate::store::ledger::LedgerError;
+use crate::store::{Backend, Listed, Store, StoreError, StoreOptions};
+use bytesize::ByteSize;
+use clap::Args;
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use indicatif::ProgressBar;
+use parquet::file::metadata::ParquetMetaData;
+use parquet::file::reader::{ChunkReader, Length as _};
+use std::fs::File;
+use std::panic::{self, AssertUnwindSafe};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Requests at a time.
+const CONCURRENCY: usize = 16;
+
+const EXAMPLES: &str = "\
+Examples:
+  eventsink-worker inspect out/orders/v1/dt=2025-12-21/pid=0/20251221_100000_offset0_count1000.parquet
+  eventsink-worker inspect out
+  eventsink-worker inspect --config sink.yaml orders/v1/dt=2025-12-21 --json
+  eventsink-worker inspect --config sink.yaml _eventsink/orders/ID/0/cuts
+
+Without --config the target is a path on this machine. With it, it is a key or prefix below the sink's base path, as
+`audit` and the log name it, and the whole base path when it is left out. On the screen long values are shortened and
+nulls left out; --json has them in full.";
+
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Inspect {
+    /// A .parquet file, a folder or prefix, or an object of the ledger
+    #[arg(required_unless_present = "config")]
+    target: Option<String>,
+    /// Settings of the sink in whose store the target is
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// How many rows of a file to show; with 0 only the end of the file is read
+    #[arg(long, default_value_t = 3, value_name = "N")]
+    rows: usize,
+    /// Print as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum InspectError {
+    #[error(
+        "{0}: there is no such file or folder; correct the path, or give --config FILE if it is a key in a sink's store"
+    )]
+    NoPath(String),
+    #[error(
+        "{key}: {place} has no such key or prefix; keys are relative to the base path: leave it out to see all of them"
+    )]
+    NoKey { key: String, place: String },
+    #[error(
+        "{key}: {words}; if it is a file of a sink, `eventsink-worker audit` says what should be there: restore it \
+         from a backup or the bucket's older versions"
+    )]
+    Damaged { key: String, words: String },
+    #[error(
+        "{key}: its footer is whole, its rows cannot be decoded: {words}; show the footer alone with --rows 0, restore \
+         the file from a backup or the bucket's older versions"
+    )]
+    Rows { key: String, words: String },
+    #[error("{path}: {source}; see that this user may read it")]
+    Path { path: String, source: std::io::Error },
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What there is to show.
+enum Found {
+    File(Box<FileFacts>),
+    Ledger(LedgerObject),
+    Folder(Folder),
+}
+
+impl Inspect {
+    pub fn run(&self) -> u8 {
+        let found = match &self.config {
+            None => self.on_this_machine(self.target.as_deref().unwrap_or(".")),
+            Some(config) => {
+                let settings = match load(&SettingsFile { config: config.clone() }) {
+                    Ok(settings) => settings,
+                    Err(code) => return code,
+                };
+                match open(&settings) {
+                    Ok(store) => self.in_store(&store),
+                    Err((code, words)) => return failed(code, &words),
+                }
+            }
+        };
+        match found {
+            Ok(found) => self.show(&found),
+            Err(error) => failed(FAILED, &error),
+        }
+    }
+
+    fn show(&self, found: &Found) -> u8 {
+        match found {
+            Found::File(found) => print(&**found, self.json),
+            Found::Ledger(found) => print(found, self.json),
+            Found::Folder(found) => {
+                print(found, self.json);
+                return if found.totals.problems == 0 { 0 } else { FAILED };
+            }
+        }
+        0
+    }
+
+    fn on_this_machine(&self, target: &str) -> Result<Found, InspectError> {
+        let path = Path::new(target);
+        let failed = |source| InspectError::Path { path: target.to_owned(), source };
+        if path.is_dir() {
+            // Where the folder is decides what its manifests are, however it was written.
+            let whole = path.canonicalize().map_err(failed)?;
+            let store = Store::open(&StoreOptions { backend: Backend::File { base_path: whole.clone() } })?;
+            let place = whole.to_string_lossy().into_owned();
+            return run(folder(&Reader::new(&store), "", place)).map(Found::Folder);
+        }
+        let file = match File::open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(InspectError::NoPath(target.to_owned()));
+            }
+            Err(error) => return Err(failed(error)),
+        };
+        if is_json(target) {
+            let body = std::fs::read(path).map_err(failed)?;
+            let whole = path.canonicalize().map_err(failed)?;
+            return ledger(&whole.to_string_lossy(), &body);
+        }
+        let size = file.len();
+        let metadata = metadata(target, size, |len| {
+            let len = len.min(size);
+            file.get_bytes(size - len, usize::try_from(len).unwrap_or(usize::MAX)).map_err(|e| e.to_string())
+        })?;
+        let mut facts = FileFacts::of(target, size, &metadata);
+        if self.rows > 0 {
+            facts.first_rows = rows(target, file, self.rows)?;
+        }
+        Ok(Found::File(Box::new(facts)))
+    }
+
+    fn in_store(&self, store: &Store) -> Result<Found, InspectError> {
+        let place = store.describe();
+        let target = self.target.as_deref().unwrap_or("");
+        // Both `s3://bucket/base/key` and `key` are how people know an object.
+        let target = target.strip_prefix(&place).unwrap_or(target).trim_matches('/');
+        let reader = Reader::new(store);
+        run(async {
+            if !target.is_empty()
+                && let Some(found) = self.object(&reader, target).await?
+            {
+                return Ok(found);
+            }
+            let found = folder(&reader, target, format!("{place}/{target}").trim_end_matches('/').to_owned()).await?;
+            if found.objects.is_empty() && found.not_shown == 0 {
+                return Err(InspectError::NoKey { key: target.to_owned(), place });
+            }
+            Ok(Found::Folder(found))
+        })
+    }
+
+    /// The object at `key`, if there is one.
+    async fn object(&self, reader: &Reader, key: &str) -> Result<Option<Found>, InspectError> {
+        if !is_json(key) && self.rows == 0 {
+            return footer_alone(reader, key).await;
+        }
+        let Some(size) = reader.size(key).await? else { return Ok(None) };
+        let bar = ProgressBar::new_spinner().with_message(format!("reading {key} ({})", ByteSize::b(size)));
+        bar.enable_steady_tick(Duration::from_millis(200));
+        let body = reader.body(key).await;
+        bar.finish_and_clear();
+        let body = match body? {
+            Read::There(body) => body,
+            Read::Missing => return Ok(None),
+            Read::Bad(finding) => return Err(InspectError::Damaged { key: key.to_owned(), words: finding.what }),
+        };
+        if is_json(key) {
+            return ledger(key, &body).map(Some);
+        }
+        let size = body.len() as u64;
+        let metadata = metadata(key, size, |len| Ok(body.slice(to_usize(size - len.min(size))..)))?;
+        let mut facts = FileFacts::of(key, size, &metadata);
+        facts.first_rows = rows(key, body, self.rows)?;
+        Ok(Some(Found::File(Box::new(facts))))
+    }
+}
+
+/// A stored file without its rows: its end is enough, however large it is.
+async fn footer_alone(reader: &Reader, key: &str) -> Result<Option<Found>, InspectError> {
+    let mut len = TAIL_HINT;
+    loop {
+        let Some(end) = reader.tail(key, len).await? else { return Ok(None) };
+        match read_metadata(&end.bytes, end.size) {
+            Ok(found) => return Ok(Some(Found::File(Box::new(FileFacts::of(key, end.size, &found))))),
+            Err(TailError::NeedMore(need)) if need > len => len = need,
+            Err(error) => return Err(InspectError::Damaged { key: key.to_owned(), words: words(error) }),
+        }
+    }
+}
+
+/// The decoder is not ours, and damaged pages make it panic here and there: that is told as any other damage.
+fn rows<R: ChunkReader + 'static>(key: &str, file: R, count: usize) -> Result<Vec<Row>, InspectError> {
+    let hook = panic::take_hook();
+    panic::set_hook(Box::new(|_| {}));
+    let decoded = panic::catch_unwind(AssertUnwindSafe(|| first_rows(file, count)));
+    panic::set_hook(hook);
+    let words = match decoded {
+        Ok(Ok(rows)) => return Ok(rows),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "the bytes of a page contradict each other".to_owned(),
+    };
+    Err(InspectError::Rows { key: key.to_owned(), words })
+}
+
+/// What is wrong with a file that need not be one of ours.
+fn words(error: TailError) -> String {
+    match error {
+        TailError::Damaged(words) => format!("not a whole Parquet file: {words}"),
+        TailError::NeedMore(_) => error.to_string(),
+    }
+}
+
+fn to_usize(len: u64) -> usize {
+    usize::try_from(len).unwrap_or(usize::MAX)
+}
+
+fn is_json(path: &str) -> bool {
+    path.ends_with(".json")
+}
+
+fn ledger(path: &str, body: &[u8]) -> Result<Found, InspectError> {
+    Ok(Found::Ledger(LedgerObject::read(path, body)?))
+}
+
+fn run<T>(work: impl Future<Output = Result<T, InspectError>>) -> Result<T, InspectError> {
+    block_on(work).map_err(|source| InspectError::Path { path: "runtime".to_owned(), source })?
+}
+
+/// Parquet's metadata from as much of the file's end as it takes; `tail` gives the last bytes.
+fn metadata(
+    key: &str,
+    size: u64,
+    tail: impl Fn(u64) -> Result<bytes::Bytes, String>,
+) -> Result<ParquetMetaData, InspectError> {
+    let damaged = |words| InspectError::Damaged { key: key.to_owned(), words };
+    let mut len = TAIL_HINT;
+    loop {
+        match read_metadata(&tail(len).map_err(damaged)?, size) {
+            Ok(found) => return Ok(found),
+            Err(TailError::NeedMore(need)) if need > len => len = need,
+            Err(error) => return Err(damaged(words(error))),
+        }
+    }
+}
+
+/// All files below a prefix, by their footers; manifests where there is no file.
+async fn folder(reader: &Reader, prefix: &str, place: String) -> Result<Folder, InspectError> {
+    let listed = reader.list(prefix).await?;
+    let total = listed.len();
+    let whole = |key: &str| match prefix {
+        "" => format!("{place}/{key}"),
+        _ => key.to_owned(),
+    };
+    let in_ledger = |key: &str| whole(key).split('/').any(|part| part == LEDGER);
+    let mut wanted: Vec<Listed> = listed.iter().filter(|listed| !in_ledger(&listed.key)).cloned().collect();
+    let files = !wanted.is_empty();
+    if !files {
+        wanted = listed.into_iter().filter(|listed| is_manifest(&whole(&listed.key))).collect();
+    }
+    let not_shown = (total - wanted.len()) as u64;
+    let bar = progress(if files { "reading files" } else { "reading manifests" });
+    bar.set_length(wanted.len() as u64);
+    let entries = stream::iter(wanted).map(|listed| async move {
+        if files { file_entry(reader, listed).await } else { manifest_entry(reader, listed).await }
+    });
+    let entries = entries.buffered(CONCURRENCY).inspect_ok(|_| bar.inc(1)).try_collect().await;
+    bar.finish_and_clear();
+    Ok(Folder::of(place, entries?, not_shown))
+}
+
+const GONE: &str = "gone since it was listed";
+
+async fn file_entry(reader: &Reader, Listed { key, size }: Listed) -> Result<Entry, StoreError> {
+    Ok(match reader.end(&key).await? {
+        End::Footer(footer) => Entry::file(key, size, &footer),
+        End::Missing => Entry::problem(key, size, GONE.to_owned()),
+        End::Damaged(words) => Entry::problem(key, size, words),
+    })
+}
+
+async fn manifest_entry(reader: &Reader, Listed { key, size }: Listed) -> Result<Entry, StoreError> {
+    Ok(match reader.entry::<Manifest>(&key).await? {
+        Read::There(found) => Entry::manifest(key, size, &found),
+        Read::Missing => Entry::problem(key, size, GONE.to_owned()),
+        Read::Bad(finding) => Entry::problem(key, size, finding.what),
+    })
+}
