@@ -15,6 +15,9 @@ pub const GENESIS_NONCE: &str = "genesis";
 /// Folder of the ledger below the base path; the underscore hides it from Spark, Hive and Trino.
 pub const LEDGER: &str = "_eventsink";
 
+/// Stands for the id of a topic where the brokers give ids to no topic.
+pub const NO_TOPIC_ID: &str = "0";
+
 /// `owner.json`: whose prefix this is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owner {

@@ -13,12 +13,13 @@ use super::judge::{Facts, judge};
 use super::report::{Report, TopicLag, Totals};
 use crate::audit::Finding;
 use crate::audit::read::{Entry, Reader, Versioned};
-use crate::cut::manifest::{LEDGER, cuts_prefix, done_key, genesis_key};
+use crate::cut::manifest::{LEDGER, NO_TOPIC_ID, cuts_prefix, done_key, genesis_key};
 use crate::cut::{CommitNote, Committed, Genesis, Hold, HoldReason, Manifest, Owner};
+use crate::kafka::TopicPartition;
 use crate::kafka::client::Context;
 use crate::kafka::connect::Cluster;
 use crate::kafka::offsets::{CommittedOffset, committed, log_range};
-use crate::kafka::{TopicPartition, raw};
+use crate::kafka::raw::{self, TopicId};
 use crate::store::ledger::{LedgerError, same_owner};
 use crate::store::{Store, StoreError};
 
@@ -120,7 +121,13 @@ impl Asker<'_> {
         let name: Arc<str> = name.into();
         let asked = Arc::clone(&name);
         let id = self.ask("id of a topic", move |client| raw::topic_id(client, &asked, PATIENCE)).await?;
-        let id = id.unwrap_or_else(|| "0".to_owned());
+        let id = match id {
+            TopicId::Is(id) => id,
+            TopicId::None => NO_TOPIC_ID.to_owned(),
+            TopicId::Gone => {
+                return Err(LagError::Kafka { what: "id of a topic", words: format!("topic {name} does not exist") });
+            }
+        };
         let genesis: Option<Genesis> = there(self.reader.entry(&genesis_key(&name, &id)).await?)?;
         let recreated = match genesis {
             Some(_) => None,

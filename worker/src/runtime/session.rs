@@ -1,7 +1,7 @@
 //! What a partition must know before its first record: topic id, genesis, tip, committed offset. Asks Kafka and the
 //! ledger, again and again until both have answered; decides nothing that `cut::resolve` decides.
 
-use crate::cut::manifest::{Genesis, MANIFEST_VERSION, PartitionStart};
+use crate::cut::manifest::{Genesis, MANIFEST_VERSION, NO_TOPIC_ID, PartitionStart};
 use crate::cut::{CommitNote, Committed, Evidence, Hold, HoldReason, Resolution, resolve};
 use crate::kafka::TopicPartition;
 use crate::kafka::client::{Context, start_word};
@@ -21,8 +21,6 @@ const ASK: Duration = Duration::from_secs(15);
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// A genesis is looked up anew after this long, so that a mended one is noticed.
 const FRESH: Duration = Duration::from_secs(5);
-/// Stands for the id of a topic where the broker gives none.
-const NO_TOPIC_ID: &str = "0";
 
 /// Facts of one topic.
 #[derive(Debug, Clone)]
@@ -157,7 +155,7 @@ impl Session {
             return Err(Hold { reason: HoldReason::TopicRecreated, from: 0, to: 0, detail });
         }
         // All of a topic made again is new to a sink that has read its namesake.
-        let start = if other.is_some() { StartFrom::Earliest } else { self.settings.kafka.consumer.start_from.clone() };
+        let start = if other.is_some() { StartFrom::Earliest } else { self.settings.kafka.consumer.start_from };
         let asked = Arc::clone(name);
         let found = self.ask("partition starts", move |session| session.starts(&asked, &start)).await?;
         let genesis =

@@ -9,7 +9,7 @@ use crate::kafka::TopicPartition;
 use crate::kafka::client::{self, Context};
 use crate::kafka::connect::{Cluster, ConnectError, connect};
 use crate::kafka::poll::{Command, Delivery, Fatal, Poller, Pulse};
-use crate::store::ledger::{Ledger, LedgerError, OnFault, nonce};
+use crate::store::ledger::{Ledger, LedgerError, OnFault};
 use crate::store::{Guarantee, Store, StoreError};
 use eventsink_crds::settings::Settings;
 use eventsink_crds::status::WorkerStatus;
@@ -27,6 +27,8 @@ use tracing::{error, info, warn};
 const CONNECT: Duration = Duration::from_secs(10);
 /// The same obstacle is logged again after this long.
 const SAY_AGAIN: Duration = Duration::from_secs(60);
+/// Name of the probe object: always the same, since nothing may be deleted and restarts must not pile objects up.
+const PROBE: &str = "start";
 /// Uploads at a time.
 const UPLOADS: usize = 8;
 /// Lanes at most; beyond a few, the poll thread is what limits.
@@ -142,10 +144,9 @@ fn on_fault(surface: &Arc<Surface>) -> OnFault {
 
 /// Put, get, list and create-only, until the store has answered all of them.
 async fn probe(store: &Store, settings: &Settings, surface: &Arc<Surface>) -> Result<&'static str, StartError> {
-    let token = nonce();
     surface.waiting(format!("waiting for storage at {}", store.describe()));
     let fault = on_fault(surface);
-    let found = crate::store::retry(mapping::backoff(settings), "probe", || store.probe(&token), |e, _| fault(e)).await;
+    let found = crate::store::retry(mapping::backoff(settings), "probe", || store.probe(PROBE), |e, _| fault(e)).await;
     surface.store_works();
     match found {
         Guarantee::CreateOnly => Ok("exactly-once-in-a-file"),

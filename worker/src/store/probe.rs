@@ -20,8 +20,8 @@ pub enum Guarantee {
 impl Store {
     /// Tries put, get, list and create-only on `_eventsink/probe/{token}`. A right that is missing, a bucket that is
     /// not there and a store that answers otherwise than S3 come out as errors. `token` is one path segment chosen by
-    /// the caller, best one per ledger and process start; a used one is fine, as long as no other worker probes with it
-    /// at the same time. The object is never deleted.
+    /// the caller; one that was used before, or is used by others at the same time, says as much as a new one, and
+    /// leaves one object however often a worker starts. The object is never deleted.
     pub async fn probe(&self, token: &str) -> Result<Guarantee, StoreError> {
         let key = format!("{FOLDER}/{token}");
         let what = format!("probe {key}");
