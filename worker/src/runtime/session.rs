@@ -157,7 +157,7 @@ impl Session {
             return Err(Hold { reason: HoldReason::TopicRecreated, from: 0, to: 0, detail });
         }
         // All of a topic made again is new to a sink that has read its namesake.
-        let start = if other.is_some() { StartFrom::Earliest } else { self.settings.kafka.consumer.start_from.clone() };
+        let start = if other.is_some() { StartFrom::Earliest } else { self.settings.kafka.consumer.start_from };
         let asked = Arc::clone(name);
         let found = self.ask("partition starts", move |session| session.starts(&asked, &start)).await?;
         let genesis =
