@@ -51,6 +51,8 @@ pub enum Command {
     Pause(TopicPartition),
     /// Fetch again.
     Resume(TopicPartition),
+    /// Fetch even while the byte budget is gone, or no longer so.
+    Insist(TopicPartition, bool),
     /// Commit asynchronously.
     Commit {
         /// Partition.
@@ -73,7 +75,7 @@ impl Command {
     fn at(&self) -> Option<&TopicPartition> {
         match self {
             Self::Seek { at, .. } | Self::Commit { at, .. } => Some(at),
-            Self::Pause(at) | Self::Resume(at) | Self::Released(at) => Some(at),
+            Self::Pause(at) | Self::Resume(at) | Self::Insist(at, _) | Self::Released(at) => Some(at),
             Self::Shutdown => None,
         }
     }
@@ -139,6 +141,7 @@ struct Slot {
     generation: u64,
     batch: Batch,
     paused: bool,
+    insists: bool,
     seek: Option<(i64, i32, u64)>,
     /// The library has given up fetching.
     stopped: bool,
@@ -259,9 +262,7 @@ impl Poller {
                     if commit.error.is_none() {
                         self.pulse.works();
                     }
-                    if let Some(error) = commit.error {
-                        debug!(topic = commit.topic, partition = commit.partition, %error, "commit failed");
-                    }
+                    debug!(topic = commit.topic, partition = commit.partition, error = ?commit.error, "commit answered");
                     let at = named((commit.topic, commit.partition));
                     (self.deliver)(&at, Delivery::Committed { offset: commit.offset, error: commit.error });
                 }
@@ -313,6 +314,7 @@ impl Poller {
                 generation: 0,
                 batch: Batch::default(),
                 paused: true,
+                insists: false,
                 seek: None,
                 stopped: false,
                 leaving: false,
@@ -405,6 +407,7 @@ impl Poller {
             }
             Command::Pause(at) => self.pause(&at, true),
             Command::Resume(at) => self.pause(&at, false),
+            Command::Insist(at, insists) => self.insist(&at, insists),
             Command::Commit { at, offset, epoch, metadata } => self.commit(&at, offset, epoch, metadata),
             Command::Released(at) => {
                 self.slots.remove(&at);
@@ -414,16 +417,25 @@ impl Poller {
     }
 
     fn pause(&mut self, at: &TopicPartition, pause: bool) {
-        let Some(slot) = self.slots.get_mut(at) else { return };
-        slot.paused = pause;
+        if let Some(slot) = self.slots.get_mut(at) {
+            slot.paused = pause;
+            self.fetch(at);
+        }
+    }
+
+    fn insist(&mut self, at: &TopicPartition, insists: bool) {
+        if let Some(slot) = self.slots.get_mut(at) {
+            slot.insists = insists;
+            self.fetch(at);
+        }
+    }
+
+    /// Fetches a partition, or not, as its lane and the budget want it.
+    fn fetch(&self, at: &TopicPartition) {
+        let Some(slot) = self.slots.get(at) else { return };
         let one = list(std::slice::from_ref(at), Offset::Invalid);
-        let result = if pause {
-            self.consumer.pause(&one)
-        } else if self.choked {
-            Ok(())
-        } else {
-            self.consumer.resume(&one)
-        };
+        let pause = slot.paused || (self.choked && !slot.insists);
+        let result = if pause { self.consumer.pause(&one) } else { self.consumer.resume(&one) };
         if let Err(error) = result {
             warn!(partition = %at, %error, "pause or resume failed");
         }
@@ -494,7 +506,8 @@ impl Poller {
             return;
         }
         self.choked = choked;
-        let reading: Vec<_> = self.slots.values().filter(|slot| !slot.paused).map(|slot| slot.at.clone()).collect();
+        let reading: Vec<_> =
+            self.slots.values().filter(|slot| !slot.paused && !slot.insists).map(|slot| slot.at.clone()).collect();
         let all = list(&reading, Offset::Invalid);
         info!(paused = choked, used = self.budget.used(), limit = self.budget.limit(), "byte budget");
         let result = if choked { self.consumer.pause(&all) } else { self.consumer.resume(&all) };

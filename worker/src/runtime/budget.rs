@@ -1,6 +1,6 @@
 //! One byte budget for the process: what is read ahead, buffered, encoded and on its way to the store.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// Memory of a process without a limit of its own.
 const DEFAULT: u64 = 512 << 20;
@@ -12,13 +12,14 @@ const SHARE: u64 = 60;
 pub struct Budget {
     limit: usize,
     used: AtomicUsize,
+    exceeded: AtomicBool,
 }
 
 impl Budget {
     /// A budget of `limit` bytes.
     #[must_use]
     pub fn new(limit: usize) -> Self {
-        Self { limit, used: AtomicUsize::new(0) }
+        Self { limit, used: AtomicUsize::new(0), exceeded: AtomicBool::new(false) }
     }
 
     /// Takes bytes.
@@ -36,6 +37,18 @@ impl Budget {
     pub fn change(&self, held: &mut usize, now: usize) {
         self.add(now);
         self.sub(std::mem::replace(held, now));
+    }
+
+    /// Leave to exceed the budget, for one at a time: cuts that are read again cannot be closed early, and many of
+    /// them, each half read, would wait for each other's memory for ever.
+    #[must_use]
+    pub fn may_exceed(&self) -> bool {
+        !self.exceeded.swap(true, Ordering::Relaxed)
+    }
+
+    /// Gives the leave back.
+    pub fn exceeds_no_more(&self) {
+        self.exceeded.store(false, Ordering::Relaxed);
     }
 
     /// Bytes in use.
@@ -91,6 +104,14 @@ mod tests {
     #[test]
     fn a_setting_overrules_the_machine() {
         assert_eq!(limit(Some(1 << 20)), 1 << 20);
+    }
+
+    #[test]
+    fn one_at_a_time_may_exceed_the_budget() {
+        let budget = Budget::new(1000);
+        assert!(budget.may_exceed() && !budget.may_exceed());
+        budget.exceeds_no_more();
+        assert!(budget.may_exceed());
     }
 
     #[test]

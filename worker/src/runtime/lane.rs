@@ -24,7 +24,7 @@ use tokio::task::AbortHandle;
 
 /// Time passes for the partitions this often.
 const TICK: Duration = Duration::from_millis(100);
-/// A cut that frees less than this is not closed for want of memory.
+/// A cut that frees less than this is not closed for want of memory, unless many such have brought fetching to a stop.
 const WORTH_CLOSING: usize = 1 << 20;
 
 /// What a lane is told.
@@ -258,7 +258,7 @@ fn tick(shared: &Arc<Shared>, partitions: &mut HashMap<TopicPartition, Partition
     }
     if shared.budget.is_short()
         && let Some(largest) = partitions.values_mut().max_by_key(|partition| partition.buffered_bytes())
-        && largest.buffered_bytes() >= WORTH_CLOSING
+        && (largest.buffered_bytes() >= WORTH_CLOSING || (shared.budget.is_tight() && largest.buffered_bytes() > 0))
     {
         largest.input(Input::ShortOfMemory);
     }

@@ -87,6 +87,8 @@ pub(super) struct Partition {
     /// Bytes taken from the budget for the writer and for bodies.
     held_writer: usize,
     held_bodies: usize,
+    /// Has leave to exceed the budget.
+    exceeds: bool,
     watermarks: (i64, i64),
     released: bool,
 }
@@ -120,6 +122,7 @@ impl Partition {
             missing: Vec::new(),
             held_writer: 0,
             held_bodies: 0,
+            exceeds: false,
             watermarks: (-1, -1),
             released: false,
         };
@@ -358,6 +361,7 @@ impl Partition {
     pub fn tick(&mut self) {
         self.input(Input::Tick);
         let (now, expected, generation) = (self.shared.now(), self.machine.expected(), self.generation);
+        self.insist_on_replay();
         let Some(replay) = &mut self.replay else { return };
         let Some(expected) = expected else { return };
         if (expected, generation) != (replay.moved.0, replay.generation) {
@@ -370,6 +374,22 @@ impl Partition {
                 let (low, high) = session.log_range(at).await;
                 Done::LogRange { generation, low, high }
             });
+        }
+    }
+
+    /// A cut that is read again goes on with leave when the budget is gone, and gives it back when it has been read.
+    fn insist_on_replay(&mut self) {
+        let insists = match (&self.replay, self.exceeds) {
+            (Some(_), false) => self.shared.budget.is_gone() && self.shared.budget.may_exceed(),
+            (Some(_), true) => true,
+            (None, _) => false,
+        };
+        if insists != self.exceeds {
+            self.exceeds = insists;
+            if !insists {
+                self.shared.budget.exceeds_no_more();
+            }
+            self.shared.command(Command::Insist(self.at.clone(), insists));
         }
     }
 
@@ -414,6 +434,9 @@ impl Drop for Partition {
             task.abort();
         }
         self.discard();
+        if self.exceeds {
+            self.shared.budget.exceeds_no_more();
+        }
     }
 }
 
