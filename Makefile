@@ -9,6 +9,9 @@ export EVENTSINK_CACHE ?= $(HOME)/.cache/eventsink
 OUT ?= out
 DENY_VERSION := 0.20.2
 DENY := $(EVENTSINK_CACHE)/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
+# Tests that keep every core busy run one at a time; the others mostly wait.
+HEAVY := lands_every_event survives_kill_nine two_owners
+LIGHT := $(filter-out $(HEAVY),$(basename $(notdir $(wildcard e2e/tests/*.rs worker/tests/*.rs))))
 RIGS := e2e/rigs/kafka e2e/rigs/s3 e2e/rigs/python
 # No file may know the machine it was written on; the brackets keep this line from finding itself.
 MACHINE_PATHS := /[w]ork/|/[r]oot/|/[h]ome/
@@ -28,7 +31,8 @@ build: ## build everything
 test: rigs build ## all tests: first those without servers, then with a real Kafka and an S3 server
 	cargo test --workspace --lib --bins
 	e2e/rigs/python e2e/read/test_verify.py
-	e2e/rigs/with kafka s3 -- cargo test --workspace --test '*' -- --test-threads=1
+	e2e/rigs/with kafka s3 -- bash -c 'cargo test --workspace $(LIGHT:%=--test %) -- --test-threads=3 && \
+	  cargo test --workspace $(HEAVY:%=--test %) -- --test-threads=1'
 
 e2e: rigs build ## only the tests with servers; TEST=name picks one file of e2e/tests
 	e2e/rigs/with kafka s3 -- cargo test --workspace --test '$(or $(TEST),*)' -- --test-threads=1 --nocapture

@@ -20,6 +20,8 @@ pub struct Metrics {
     pub dead: IntCounter,
     /// Records left out by the sink's policy, counted when they are read.
     pub filtered: IntCounter,
+    /// Records dropped because their offset was already accounted for, or because reading had begun anew elsewhere.
+    pub stale: IntCounter,
     /// Records that can never become an event, by [`Reason`], counted when they are decoded: a record that is read
     /// again counts again.
     pub rejected: IntCounterVec,
@@ -59,6 +61,7 @@ impl Metrics {
             written: new.counter("eventsink_records_written_total", "Events in durable files.")?,
             dead: new.counter("eventsink_records_dead_total", "Dead letters in durable files.")?,
             filtered: new.counter("eventsink_records_filtered_total", "Records left out by policy, when read.")?,
+            stale: new.counter("eventsink_records_stale_total", "Records read that were accounted for already.")?,
             rejected: new.counters("eventsink_records_rejected_total", "No valid events, when decoded.", "reason")?,
             lenient: new.counters("eventsink_decode_lenient_total", "Valid events with an oddity.", "rule")?,
             undated: new.counter("eventsink_rows_undated_total", "Rows under 1970-01-01 for want of a time.")?,

@@ -63,7 +63,6 @@ pub struct Machine {
     frontier: i64,
     commits: Commits,
     leaving: bool,
-    stale: u64,
 }
 
 impl Machine {
@@ -81,7 +80,6 @@ impl Machine {
             frontier: -1,
             commits: Commits::none(),
             leaving: false,
-            stale: 0,
         };
         (machine, vec![Effect::Resolve])
     }
@@ -141,16 +139,9 @@ impl Machine {
         self.flight.is_some()
     }
 
-    /// Records dropped because their generation was over or their offset was already accounted for.
-    #[must_use]
-    pub fn stale(&self) -> u64 {
-        self.stale
-    }
-
     /// May the record at `offset` be used? Effects pushed to `fx` come before the record.
     pub fn admit(&mut self, generation: u64, offset: i64, now: Now, fx: &mut Vec<Effect>) -> Admit {
         if !self.reads() || generation != self.generation || offset < self.open.expected || self.leaving {
-            self.stale += 1;
             return Admit::Drop;
         }
         self.pass_gap(offset, now, fx);
@@ -255,7 +246,7 @@ impl Machine {
             return self.release(fx);
         }
         let (next, resolve) = Self::new(self.limits, self.skip_losses);
-        *self = Self { generation: self.generation + 1, stale: self.stale, ..next };
+        *self = Self { generation: self.generation + 1, ..next };
         fx.extend([Effect::Discard, Effect::Pause]);
         fx.extend(resolve);
     }

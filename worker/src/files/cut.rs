@@ -29,8 +29,6 @@ pub struct CutWriter {
     dead: Slots<DeadColumns>,
     canon: Canon,
     last: Option<i64>,
-    rows: u64,
-    dead_rows: u64,
     undated: u64,
     overflowed: bool,
     follows_plan: bool,
@@ -80,8 +78,6 @@ impl CutWriter {
             dead: Slots::new(),
             canon: Canon::default(),
             last: None,
-            rows: 0,
-            dead_rows: 0,
             undated: 0,
             overflowed: false,
             follows_plan: false,
@@ -128,7 +124,6 @@ impl CutWriter {
         let slot = &mut self.events.all[at];
         let setting = setting(&self.identity, &self.properties, self.encoding);
         add(slot, (EventRow { record, event }, record), &mut self.canon, &setting)?;
-        self.rows += 1;
         Ok(())
     }
 
@@ -146,7 +141,6 @@ impl CutWriter {
         let slot = &mut self.dead.all[at];
         let setting = setting(&self.identity, &self.properties, self.encoding);
         add(slot, (DeadRow { record, reason, detail }, record), &mut self.canon, &setting)?;
-        self.dead_rows += 1;
         Ok(())
     }
 
@@ -162,16 +156,6 @@ impl CutWriter {
         let events = self.events.all.iter().map(|slot| slot.file.encoded_estimate());
         let dead = self.dead.all.iter().map(|slot| slot.file.encoded_estimate());
         events.chain(dead).max().unwrap_or(0) as u64
-    }
-
-    /// Rows of events.
-    pub fn rows(&self) -> u64 {
-        self.rows
-    }
-
-    /// Rows of dead letters.
-    pub fn dead_rows(&self) -> u64 {
-        self.dead_rows
     }
 
     /// Rows whose day is 1970-01-01 because no timestamp was usable.

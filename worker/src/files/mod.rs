@@ -18,6 +18,8 @@ mod testing;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+pub use eventsink_crds::settings::Compression;
+
 pub use cut::{CutWriter, empty_file};
 pub use digest::ROW_DIGEST;
 pub use footer::{Footer, TAIL_HINT, TailError, footer_of, read_footer, read_metadata};
@@ -38,21 +40,6 @@ pub struct Identity {
     pub topic_id: String,
     /// Partition of the topic.
     pub partition: i32,
-}
-
-/// Codec of the pages. Changes the bytes of a file, never its rows or its key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Compression {
-    /// Zstandard, level 1.
-    #[default]
-    Zstd,
-    /// Snappy.
-    Snappy,
-    /// Gzip, level 6.
-    Gzip,
-    /// No compression.
-    None,
 }
 
 /// How rows become bytes; changes neither rows nor keys, so a cut may be finished under another one.

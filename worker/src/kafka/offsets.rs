@@ -12,6 +12,8 @@ use std::time::Duration;
 pub struct CommittedOffset {
     /// Next offset to be read, by the commit.
     pub offset: i64,
+    /// Leader epoch that was committed beside it; -1 when there was none.
+    pub epoch: i32,
     /// Metadata as bytes, since others may have committed what is no text.
     pub metadata: Vec<u8>,
 }
@@ -37,8 +39,9 @@ pub fn committed(
         if (element.topic(), element.partition()) != (&*at.topic, at.partition) {
             return Err("the answer has another order than the question".to_owned());
         }
+        let epoch = raw::leader_epoch(&found, &at.topic, at.partition);
         committed.push(match element.offset() {
-            Offset::Offset(offset) => Some(CommittedOffset { offset, metadata }),
+            Offset::Offset(offset) => Some(CommittedOffset { offset, epoch, metadata }),
             _ => None,
         });
     }

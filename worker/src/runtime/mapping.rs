@@ -64,15 +64,7 @@ pub fn rules(settings: &Settings) -> Rules {
 
 /// How rows become bytes; row groups are small enough for many open files.
 pub fn encoding(settings: &Settings, budget: usize) -> Encoding {
-    Encoding {
-        compression: match settings.storage.compression {
-            settings::Compression::Zstd => files::Compression::Zstd,
-            settings::Compression::Snappy => files::Compression::Snappy,
-            settings::Compression::Gzip => files::Compression::Gzip,
-            settings::Compression::None => files::Compression::None,
-        },
-        row_group_bytes: (64 << 20).min(budget / 8),
-    }
+    Encoding { compression: settings.storage.compression, row_group_bytes: (64 << 20).min(budget / 8) }
 }
 
 #[cfg(test)]

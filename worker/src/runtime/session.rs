@@ -5,6 +5,7 @@ use crate::cut::manifest::{Genesis, MANIFEST_VERSION, NO_TOPIC_ID, PartitionStar
 use crate::cut::{CommitNote, Committed, Evidence, Hold, HoldReason, Resolution, resolve};
 use crate::kafka::TopicPartition;
 use crate::kafka::client::{Context, start_word};
+use crate::kafka::offsets::{CommittedOffset, committed, log_range};
 use crate::kafka::raw::{self, TopicId};
 use crate::store::ledger::{Ledger, LedgerError};
 use eventsink_crds::settings::{OnLoss, OnOffsetsMoved, Settings, StartFrom};
@@ -227,31 +228,17 @@ impl Session {
     }
 
     fn watermarks(&self, at: &TopicPartition) -> Answer<(i64, i64)> {
-        self.consumer.fetch_watermarks(&at.topic, at.partition, ASK).map_err(|e| e.to_string())
+        log_range(&self.consumer, at, ASK)
     }
 
-    /// The group's commits with their epochs, in the order asked; metadata is read as bytes, since others may have
-    /// committed what is no text.
+    /// The group's commits with their epochs, in the order asked.
     fn committed(&self, wanted: &[TopicPartition]) -> Answer<Vec<Option<(Committed, i32)>>> {
-        let mut list = TopicPartitionList::new();
-        for at in wanted {
-            list.add_partition(&at.topic, at.partition);
-        }
-        let found = self.consumer.committed_offsets(list, ASK).map_err(|e| e.to_string())?;
-        let notes = raw::metadata(&found);
-        let mut committed = Vec::with_capacity(wanted.len());
-        for ((element, note), at) in found.elements().iter().zip(notes).zip(wanted) {
-            element.error().map_err(|e| e.to_string())?;
-            if (element.topic(), element.partition()) != (&*at.topic, at.partition) {
-                return Err("the answer has another order than the question".to_owned());
-            }
-            let epoch = raw::leader_epoch(&found, &at.topic, at.partition);
-            committed.push(match element.offset() {
-                Offset::Offset(offset) => Some((Committed { offset, note: CommitNote::parse(&note) }, epoch)),
-                _ => None,
-            });
-        }
-        Ok(committed)
+        let found = committed(&self.consumer, wanted, ASK)?;
+        let noted = |commit: CommittedOffset| {
+            let note = CommitNote::parse(&commit.metadata);
+            (Committed { offset: commit.offset, note }, commit.epoch)
+        };
+        Ok(found.into_iter().map(|commit| commit.map(noted)).collect())
     }
 
     /// Asks on a thread that may block, until there is an answer.

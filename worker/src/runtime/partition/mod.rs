@@ -286,7 +286,7 @@ impl Partition {
             // Carrying them out may have put the partition on hold: then the record will be read again.
             let expected = self.machine.expected() == Some(offset);
             match admit {
-                Admit::Drop => {}
+                Admit::Drop => self.shared.metrics.stale.inc(),
                 Admit::Take if !expected => {}
                 Admit::Wait => return false,
                 Admit::Take => {
