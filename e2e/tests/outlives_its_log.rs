@@ -105,6 +105,18 @@ fn a_shorter_topic_made_again_under_a_running_worker_is_read_from_its_beginning(
     made_again(50);
 }
 
+#[test]
+fn a_new_sink_begins_at_the_first_record_that_the_log_still_has() {
+    let sink = Sink::new("begins-later");
+    sink.produce(100);
+    Kafka::shared().delete_records_below(&sink.topic, 0, 60);
+    let mut worker = sink.start();
+    sink.drain(&mut worker);
+    sink.assert_rows(40);
+    let log = worker.log();
+    assert!(!log.contains("on hold"), "nothing is lost to a sink that begins here:\n{log}");
+}
+
 /// The old offset is within the new topic: nothing but its id tells.
 #[test]
 fn a_longer_topic_made_again_under_a_running_worker_is_read_from_its_beginning() {
