@@ -10,6 +10,7 @@ mod digest;
 mod file;
 mod footer;
 mod path;
+mod read;
 mod rules;
 mod schema;
 #[cfg(test)]
@@ -23,6 +24,7 @@ pub use eventsink_crds::settings::Compression;
 pub use cut::{CutWriter, empty_file};
 pub use digest::ROW_DIGEST;
 pub use footer::{Footer, TAIL_HINT, TailError, footer_of, read_footer, read_metadata};
+pub use read::{Batches, ReadError, RowsRead, batches, read_rows};
 pub use rules::{Format, PartitionBy, Rules};
 
 /// Where the rows of a cut come from and which sink owns them; the same for every file of a partition.

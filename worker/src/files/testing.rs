@@ -9,7 +9,6 @@ use arrow_array::{Array, RecordBatch};
 use arrow_schema::{DataType, TimeUnit};
 use bytes::Bytes;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use xxhash_rust::xxh3::xxh3_128;
 
 use super::{Close, CutWriter, EncodedFile, Encoding, Identity, Rules};
 use crate::events::{Data, Event, Header, Record, Time};
@@ -154,47 +153,5 @@ fn entries(column: &dyn Array, row: usize) -> arrow_array::StructArray {
     match column.data_type() {
         DataType::Map(_, _) => column.as_map().value(row),
         _ => column.as_list::<i32>().value(row).as_struct().clone(),
-    }
-}
-
-/// The row digest computed as its documentation tells a reader, from the columns of a file alone.
-pub fn digest_of_columns(body: &Bytes) -> String {
-    let mut bytes = Vec::new();
-    for batch in read(body) {
-        for row in 0..batch.num_rows() {
-            for column in batch.columns() {
-                canonical(column.as_ref(), row, &mut bytes);
-            }
-        }
-    }
-    format!("{:032x}", xxh3_128(&bytes))
-}
-
-fn canonical(column: &dyn Array, row: usize, bytes: &mut Vec<u8>) {
-    if column.is_null(row) {
-        bytes.push(0);
-        return;
-    }
-    bytes.push(1);
-    let sized = |value: &[u8], bytes: &mut Vec<u8>| {
-        bytes.extend((value.len() as u32).to_le_bytes());
-        bytes.extend(value);
-    };
-    match column.data_type() {
-        DataType::Utf8 => sized(column.as_string::<i32>().value(row).as_bytes(), bytes),
-        DataType::Binary => sized(column.as_binary::<i32>().value(row), bytes),
-        DataType::Int32 => bytes.extend(column.as_primitive::<Int32Type>().value(row).to_le_bytes()),
-        DataType::Int64 => bytes.extend(column.as_primitive::<Int64Type>().value(row).to_le_bytes()),
-        DataType::Timestamp(_, _) => {
-            bytes.extend(column.as_primitive::<TimestampMicrosecondType>().value(row).to_le_bytes());
-        }
-        _ => {
-            let entries = entries(column, row);
-            bytes.extend((entries.len() as u32).to_le_bytes());
-            for at in 0..entries.len() {
-                canonical(entries.column(0), at, bytes);
-                canonical(entries.column(1), at, bytes);
-            }
-        }
     }
 }
