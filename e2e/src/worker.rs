@@ -51,11 +51,11 @@ pub fn binary() -> PathBuf {
     path
 }
 
-/// Runs a command of the worker to its end, for example `["check"]`, with `--config`.
+/// Runs a command of the worker to its end, for example `audit --json`, with `--config`.
 #[must_use]
-pub fn run(verb: &str, config: &Path) -> Finished {
+pub fn run(command: &str, config: &Path) -> Finished {
     let output = Command::new(binary())
-        .arg(verb)
+        .args(command.split_whitespace())
         .arg("--config")
         .arg(config)
         .stdin(Stdio::null())
@@ -65,9 +65,9 @@ pub fn run(verb: &str, config: &Path) -> Finished {
     Finished { code: output.status.code(), text: String::from_utf8_lossy(&text).into_owned() }
 }
 
-/// Panics with the audit's own words unless it finds everything in order.
+/// Panics with the audit's own words unless it finds everything in order, to the last row and in the log too.
 pub fn audit(config: &Path) {
-    let audit = run("audit", config);
+    let audit = run("audit --deep --kafka", config);
     assert_eq!(audit.code, Some(0), "the audit says:\n{}", audit.text);
 }
 

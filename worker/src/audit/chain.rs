@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use super::{Finding, FindingKind, Totals};
 use crate::cut::Ranges;
 use crate::cut::manifest::{GENESIS_NONCE, Manifest, cut_key};
@@ -10,7 +12,7 @@ use crate::files::{FileKind, PlannedFile};
 const AS_WRITTEN: &str = "restore it as it was written, from a backup or the bucket's older versions";
 
 /// One partition of one topic id.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct PartitionId {
     /// Topic.
     pub topic: String,

@@ -17,6 +17,8 @@ pub(super) struct Partition {
     from: Option<i64>,
     to: Option<i64>,
     totals: Totals,
+    /// Offsets of finished cuts that have no record, by their manifests.
+    denied: Vec<(i64, i64)>,
     tip: Option<Tip>,
 }
 
@@ -31,7 +33,7 @@ impl Partition {
     pub fn new(id: PartitionId, start: Option<i64>, losses: Vec<(i64, i64)>) -> Self {
         let id = Arc::new(id);
         let chain = Chain::new(Arc::clone(&id), start);
-        Self { id, chain, losses, from: start, to: start, totals: Totals::default(), tip: None }
+        Self { id, chain, losses, from: start, to: start, totals: Totals::default(), denied: Vec::new(), tip: None }
     }
 
     /// Adds the sums of a manifest; `open` when its files need not all be there yet.
@@ -47,6 +49,8 @@ impl Partition {
         } else {
             self.to = Some(to);
             self.totals.add(&totals);
+            let sound = |range: &(i64, i64)| from <= range.0 && range.0 < range.1 && range.1 <= to;
+            self.denied.extend(manifest.absent.iter().chain(manifest.lost.iter()).filter(sound));
         }
     }
 
@@ -77,8 +81,10 @@ impl Partition {
         self.losses.iter().any(|loss| loss.0 < range.1 && range.0 < loss.1)
     }
 
-    /// The sums over finished cuts, and the newest one if it is not finished.
-    pub fn close(mut self) -> (PartitionSummary, Option<Unfinished>) {
+    /// The sums over finished cuts, the newest one if it is not finished, and in ascending order the ranges of which
+    /// the ledger says that the log has no record.
+    pub fn close(mut self) -> (PartitionSummary, Option<Unfinished>, Vec<(i64, i64)>) {
+        self.denied.sort_unstable();
         let unfinished = match self.tip {
             Some(tip) if tip.cut.missing.is_empty() => {
                 self.to = Some(tip.cut.to);
@@ -89,6 +95,6 @@ impl Partition {
         };
         let from = self.from.unwrap_or(0);
         let to = self.to.unwrap_or(from);
-        (PartitionSummary { partition: self.id.partition, from, to, totals: self.totals }, unfinished)
+        (PartitionSummary { partition: self.id.partition, from, to, totals: self.totals }, unfinished, self.denied)
     }
 }

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::{Finding, FindingKind};
 use crate::cut::manifest::{Genesis, MANIFEST_VERSION, Manifest, Owner};
-use crate::files::{Footer, TAIL_HINT, TailError, read_footer};
+use crate::files::{Footer, ReadError, RowsRead, TAIL_HINT, TailError, read_footer, read_rows};
 use crate::store::ledger::{LedgerError, parse};
 use crate::store::{Backoff, Listed, Store, StoreError, StoreErrorKind, Tail};
 
@@ -129,6 +129,18 @@ impl Reader {
                 Err(error) => return Ok(End::Damaged(error.to_string())),
             }
         }
+    }
+
+    /// Every row of a data file, or why they cannot be read; `None` when it is gone.
+    pub async fn rows(&self, key: &str) -> Result<Option<Result<RowsRead, ReadError>>, StoreError> {
+        let body = match self.patiently(|| self.0.get(key)).await {
+            Ok(Some(body)) => body,
+            Ok(None) => return Ok(None),
+            Err(error) if about_one_object(&error) => return Ok(Some(Err(ReadError(error.message().to_owned())))),
+            Err(error) => return Err(error),
+        };
+        let read = tokio::task::spawn_blocking(move || read_rows(body)).await;
+        Ok(Some(read.unwrap_or_else(|error| Err(ReadError(error.to_string())))))
     }
 
     async fn patiently<T, Fut>(&self, op: impl Fn() -> Fut) -> Result<T, StoreError>

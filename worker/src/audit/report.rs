@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::PartitionId;
 use crate::text::{counted, table};
 
 /// Stable names of what can be wrong.
@@ -26,6 +27,12 @@ pub enum FindingKind {
     DamagedFile,
     /// Another file stands under a planned key.
     DifferentFile,
+    /// The rows of a file are not those that its footer and its manifest say; only a deep audit reads them.
+    ChangedRows,
+    /// The log has records that the ledger says it never had; only an audit that asks Kafka sees them.
+    DeniedRecords,
+    /// The log does not go with the ledger: it is shorter, or is another topic's.
+    OtherLog,
     /// A second copy of a planned file.
     CopiedFile,
     /// The rows of a planned file that is not there, under another key.
@@ -191,6 +198,46 @@ impl fmt::Display for Loss {
     }
 }
 
+/// What the ledger says of one partition that only the log can contradict.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// The partition.
+    pub id: PartitionId,
+    /// First offset after its last finished cut.
+    pub to: i64,
+    /// Ascending ranges of offsets that have no record, or had none any more when they were to be read.
+    pub denied: Vec<(i64, i64)>,
+}
+
+/// One partition of the log beside its ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LogSummary {
+    /// The partition.
+    #[serde(flatten)]
+    pub id: PartitionId,
+    /// First offset of the log and the one after its last; none when Kafka no longer has the topic of this id.
+    pub log: Option<(i64, i64)>,
+    /// Offsets of the log that are in no finished cut yet.
+    pub unwritten: u64,
+    /// Offsets without a record by the ledger that the log could still have, all of which were looked for.
+    pub looked_for: u64,
+}
+
+impl fmt::Display for LogSummary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let PartitionId { topic, topic_id, partition } = &self.id;
+        let Some((from, to)) = self.log else {
+            return write!(f, "{topic}/{partition}: kafka no longer has the topic with id {topic_id}");
+        };
+        let Self { unwritten, looked_for, .. } = self;
+        write!(
+            f,
+            "{topic}/{partition}: kafka has {from}..{to}, {unwritten} not written yet; looked for records at \
+             {looked_for} offsets that have none by the ledger"
+        )
+    }
+}
+
 /// All that an audit found.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
@@ -212,6 +259,12 @@ pub struct Report {
     pub unfinished: Vec<Unfinished>,
     /// Named losses; nothing that the sink did.
     pub losses: Vec<Loss>,
+    /// The log beside the ledger, if Kafka was asked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub logs: Vec<LogSummary>,
+    /// What the log could contradict.
+    #[serde(skip)]
+    pub claims: Vec<Claim>,
 }
 
 impl Report {
@@ -287,6 +340,9 @@ impl fmt::Display for Report {
         }
         for unfinished in &self.unfinished {
             writeln!(f, "warning: {unfinished}")?;
+        }
+        for log in &self.logs {
+            writeln!(f, "log: {log}")?;
         }
         for finding in &self.findings {
             writeln!(f, "finding: {finding}")?;

@@ -8,22 +8,29 @@ use std::sync::Arc;
 use futures::stream::{self, FuturesUnordered, StreamExt};
 
 use super::chain::PartitionId;
+use super::deep::{self, Cover};
 use super::inventory::{Inventory, Planned, TopicKeys};
 use super::partition::Partition;
 use super::read::{End, Entry, NamedLoss, Reader, unreadable};
-use super::{Finding, FindingKind, Loss, PartitionSummary, Report, TopicSummary, file};
+use super::{Claim, Depth, Finding, FindingKind, Loss, PartitionSummary, Report, TopicSummary, file};
 use crate::cut::manifest::{
     Genesis, Manifest, Owner, cut_key, done_key, genesis_key, lost_key, rules_key, topic_prefix,
 };
-use crate::files::Rules;
+use crate::files::{Footer, ReadError, RowsRead, Rules};
 use crate::store::{Store, StoreError};
 
 /// Requests at a time.
 const CONCURRENCY: usize = 16;
 
+/// Files whose rows are read at a time: each is in memory as a whole.
+const DEEP_CONCURRENCY: usize = 2;
+
 /// One audit under way.
 pub(super) struct Walk<F> {
     reader: Reader,
+    depth: Depth,
+    /// By place of the partition and first offset: cuts whose files are being read.
+    covers: BTreeMap<(usize, i64), Cover>,
     on_progress: F,
     done: u64,
     total: u64,
@@ -57,6 +64,14 @@ struct Job {
     listed: bool,
 }
 
+/// What was found of a planned file.
+struct Looked {
+    job: Job,
+    end: End,
+    /// Its rows, when they were asked for and the file has a footer.
+    rows: Option<Result<RowsRead, ReadError>>,
+}
+
 /// A loss that is told somewhere but was not named in `lost/` when that was listed.
 struct Unnamed {
     at: usize,
@@ -65,9 +80,11 @@ struct Unnamed {
 }
 
 impl<F: Fn(u64, u64)> Walk<F> {
-    pub fn new(store: &Store, on_progress: F) -> Self {
+    pub fn new(store: &Store, depth: Depth, on_progress: F) -> Self {
         let reader = Reader::new(store);
         Self {
+            depth,
+            covers: BTreeMap::new(),
             report: Report { place: reader.place(), ..Report::default() },
             reader,
             on_progress,
@@ -110,8 +127,9 @@ impl<F: Fn(u64, u64)> Walk<F> {
         let mut topics: BTreeMap<(String, String), Vec<PartitionSummary>> = BTreeMap::new();
         for partition in self.partitions {
             let id = Arc::clone(&partition.id);
-            let (summary, unfinished) = partition.close();
+            let (summary, unfinished, denied) = partition.close();
             report.unfinished.extend(unfinished);
+            report.claims.push(Claim { id: PartitionId::clone(&id), to: summary.to, denied });
             topics.entry((id.topic.clone(), id.topic_id.clone())).or_default().push(summary);
         }
         let topic = |((topic, topic_id), partitions)| TopicSummary { topic, topic_id, partitions };
@@ -298,16 +316,17 @@ impl<F: Fn(u64, u64)> Walk<F> {
         });
         let mut manifests = pin!(read.buffered(CONCURRENCY));
         let mut files = FuturesUnordered::new();
+        let at_once = if self.depth == Depth::Rows { DEEP_CONCURRENCY } else { CONCURRENCY };
         while let Some(next) = manifests.next().await {
             let (found, key, entry) = next?;
             self.tick();
             for job in self.cut(found, &key, entry).await? {
-                if files.len() >= CONCURRENCY
+                if files.len() >= at_once
                     && let Some(checked) = files.next().await
                 {
                     self.file(checked?);
                 }
-                files.push(look(self.reader.clone(), job));
+                files.push(look(self.reader.clone(), job, self.depth));
             }
         }
         while let Some(checked) = files.next().await {
@@ -340,6 +359,9 @@ impl<F: Fn(u64, u64)> Walk<F> {
             self.expect_named(found.at, key, range);
         }
         let id = Arc::clone(&self.partitions[found.at].id);
+        if self.depth == Depth::Rows && !manifest.files.is_empty() {
+            self.covers.insert((found.at, found.from), Cover::of(manifest.files.len()));
+        }
         let cut = Arc::new(Cut { found, id, manifest });
         Ok(self.jobs(&cut, key))
     }
@@ -381,32 +403,65 @@ impl<F: Fn(u64, u64)> Walk<F> {
         jobs
     }
 
-    /// Judges one planned file by its end.
-    fn file(&mut self, (job, end): (Job, End)) {
-        if job.listed {
+    /// Judges one planned file, and after the last one of a cut that was read the offsets of all its rows.
+    fn file(&mut self, looked: Looked) {
+        if looked.job.listed {
             self.tick();
         }
+        let cut = Arc::clone(&looked.job.cut);
+        let kind = cut.manifest.files[looked.job.file].kind;
+        let offsets = self.offsets(looked);
+        let at = (cut.found.at, cut.found.from);
+        let Some(cover) = self.covers.get_mut(&at) else { return };
+        if cover.add(kind, offsets)
+            && let Some(cover) = self.covers.remove(&at)
+        {
+            let key = cut_key(&cut.id.topic, &cut.id.topic_id, cut.id.partition, cut.found.from);
+            self.report.findings.extend(cover.judge(&key, &cut.manifest));
+        }
+    }
+
+    /// Judges one planned file; gives the offsets of its rows when they were read and nothing is wrong or lost.
+    fn offsets(&mut self, Looked { job, end, rows }: Looked) -> Option<Vec<i64>> {
         let Cut { found, id, manifest } = &*job.cut;
         let plan = &manifest.files[job.file];
         let manifest_key = cut_key(&id.topic, &id.topic_id, id.partition, found.from);
-        let footer = match end {
-            End::Footer(footer) => footer,
-            End::Missing => {
-                if !(found.open && self.partitions[found.at].lacks(&plan.key)) {
-                    self.find(file::missing(&manifest_key, plan));
-                }
-                return;
-            }
-            End::Damaged(why) => return self.find(file::damaged(&manifest_key, plan, &why)),
+        let wrong = match end {
+            End::Footer(footer) => match file::differences(&footer, manifest, id, plan) {
+                same if same.is_empty() => return self.planned(&job, &manifest_key, &footer, rows),
+                differences => file::different(&manifest_key, plan, &differences),
+            },
+            End::Missing if found.open && self.partitions[found.at].lacks(&plan.key) => return None,
+            End::Missing => file::missing(&manifest_key, plan),
+            End::Damaged(why) => file::damaged(&manifest_key, plan, &why),
         };
-        let differences = file::differences(&footer, manifest, id, plan);
-        if !differences.is_empty() {
-            return self.find(file::different(&manifest_key, plan, &differences));
-        }
+        self.find(wrong);
+        None
+    }
+
+    /// The planned file stands under its key: what the log had lost of it is noted, and its rows are judged.
+    fn planned(
+        &mut self,
+        job: &Job,
+        manifest_key: &str,
+        footer: &Footer,
+        rows: Option<Result<RowsRead, ReadError>>,
+    ) -> Option<Vec<i64>> {
+        let Cut { found, manifest, .. } = &*job.cut;
+        let plan = &manifest.files[job.file];
         if footer.incomplete {
             self.partitions[found.at].incomplete(plan, footer.rows, found.open);
             self.expect_named(found.at, &plan.key, (manifest.from, manifest.to));
         }
+        let wrong = match rows? {
+            Ok(read) => match deep::differences(&read, footer) {
+                same if same.is_empty() => return (!footer.incomplete).then_some(read.offsets),
+                differences => deep::changed(manifest_key, plan, &differences.join(", ")),
+            },
+            Err(error) => file::damaged(manifest_key, plan, &error.to_string()),
+        };
+        self.find(wrong);
+        None
     }
 
     /// Files that no manifest plans.
@@ -460,9 +515,17 @@ impl<F: Fn(u64, u64)> Walk<F> {
     }
 }
 
-async fn look(reader: Reader, job: Job) -> Result<(Job, End), StoreError> {
-    let end = reader.end(&job.cut.manifest.files[job.file].key).await?;
-    Ok((job, end))
+async fn look(reader: Reader, job: Job, depth: Depth) -> Result<Looked, StoreError> {
+    let key = &job.cut.manifest.files[job.file].key;
+    let mut end = reader.end(key).await?;
+    let mut rows = None;
+    if depth == Depth::Rows && matches!(end, End::Footer(_)) {
+        rows = reader.rows(key).await?;
+        if rows.is_none() {
+            end = End::Missing;
+        }
+    }
+    Ok(Looked { job, end, rows })
 }
 
 async fn stranger(reader: Reader, key: String, ledger: Option<String>) -> Result<Option<Finding>, StoreError> {

@@ -1,13 +1,25 @@
-//! `audit`: says whether the promise holds for everything below the base path. Writes nothing, asks Kafka nothing.
+//! `audit`: says whether the promise holds for everything below the base path. Writes nothing; asks Kafka only when told
+//! to, and then joins no group.
 
-use super::{FAILED, SettingsFile, block_on, failed, load, open, print, progress};
-use crate::audit::audit;
+use super::{FAILED, SettingsFile, block_on, connected, failed, load, open, print, progress};
+use crate::audit::{Depth, Report, audit, log};
+use crate::kafka::client;
 use clap::Args;
+use eventsink_crds::settings::Settings;
+
+/// Bytes of the log that are read ahead.
+const PREFETCH: usize = 4 << 20;
 
 const EXAMPLES: &str = "\
 Examples:
   eventsink-worker audit --config sink.yaml
+  eventsink-worker audit --config sink.yaml --deep
+  eventsink-worker audit --config sink.yaml --kafka
   eventsink-worker audit --config sink.yaml --json | jq '.findings[].key'
+
+Without a flag the ledger is read and the footer of every file. --deep also reads every row: its digest and its
+offset must be those that footer and manifest say. --kafka also reads the log where the ledger says that it has no
+record, and compares both ends.
 
 Exit code 0 means that the promise holds, 1 that something is wrong or could not be looked at.";
 
@@ -16,6 +28,12 @@ Exit code 0 means that the promise holds, 1 that something is wrong or could not
 pub(super) struct Audit {
     #[command(flatten)]
     settings: SettingsFile,
+    /// Read every row of every file
+    #[arg(long)]
+    deep: bool,
+    /// Compare with what Kafka still has
+    #[arg(long)]
+    kafka: bool,
     /// Print the report as JSON
     #[arg(long)]
     json: bool,
@@ -31,18 +49,35 @@ impl Audit {
             Ok(store) => store,
             Err((code, words)) => return failed(code, &words),
         };
+        let depth = if self.deep { Depth::Rows } else { Depth::Footers };
         let bar = progress("auditing objects");
-        let report = block_on(audit(&store, |done, total| {
+        let report = block_on(audit(&store, depth, |done, total| {
             bar.set_length(total);
             bar.set_position(done);
         }));
         bar.finish_and_clear();
-        match report {
-            Ok(report) => {
-                print(&report, self.json);
-                if report.is_green() { 0 } else { FAILED }
-            }
-            Err(error) => failed(FAILED, &error),
+        let mut report = match report {
+            Ok(report) => report,
+            Err(error) => return failed(FAILED, &error),
+        };
+        if self.kafka
+            && let Err(code) = compare(&mut report, &settings)
+        {
+            return code;
         }
+        print(&report, self.json);
+        if report.is_green() { 0 } else { FAILED }
     }
+}
+
+fn compare(report: &mut Report, settings: &Settings) -> Result<(), u8> {
+    let kafka = &settings.kafka;
+    let (client, _) = connected(kafka, || client::log_reader(kafka, PREFETCH))?;
+    let bar = progress("comparing partitions");
+    log::compare(report, &client, |done, total| {
+        bar.set_length(total as u64);
+        bar.set_position(done as u64);
+    });
+    bar.finish_and_clear();
+    Ok(())
 }

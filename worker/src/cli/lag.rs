@@ -1,15 +1,11 @@
 //! `lag`: how far the sink is behind, and whether it could go on. Writes nothing and joins no group.
 
-use super::{FAILED, REFUSED, SettingsFile, block_on, failed, load, open, print, progress};
+use super::{FAILED, REFUSED, SettingsFile, block_on, connected, failed, load, open, print, progress};
 use crate::kafka::client;
-use crate::kafka::connect::connect;
 use crate::lag::{LagError, lag};
 use clap::Args;
 use std::sync::Arc;
-use std::time::Duration;
 
-/// How long the cluster may take to answer the first question.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// Bytes read ahead, of which none are read.
 const PREFETCH: usize = 1 << 20;
 
@@ -45,16 +41,12 @@ impl Lag {
             Err((code, words)) => return failed(code, &words),
         };
         let kafka = &settings.kafka;
-        let consumer = match client::consumer(kafka, PREFETCH) {
-            Ok(consumer) => Arc::new(consumer),
-            Err(error) => return failed(FAILED, &error),
-        };
-        let cluster = match connect(&consumer, &kafka.bootstrap_servers, &kafka.consumer.topics, PATIENCE) {
-            Ok(cluster) => cluster,
-            Err(error) => return failed(FAILED, &error),
+        let (consumer, cluster) = match connected(kafka, || client::consumer(kafka, PREFETCH)) {
+            Ok(connected) => connected,
+            Err(code) => return code,
         };
         let bar = progress("asking for partitions");
-        let report = block_on(lag(&settings, (consumer, &cluster), &store, |done, total| {
+        let report = block_on(lag(&settings, (Arc::new(consumer), &cluster), &store, |done, total| {
             bar.set_length(total as u64);
             bar.set_position(done as u64);
         }));

@@ -8,17 +8,22 @@ mod inspect;
 mod lag;
 mod start;
 
+use crate::kafka::client::Context;
+use crate::kafka::connect::{Cluster, connect};
 use crate::runtime::mapping;
 use crate::settings::{self, SettingsError};
 use crate::store::Store;
 use clap::{Args, Parser, Subcommand};
-use eventsink_crds::settings::{Backend, Settings};
+use eventsink_crds::settings::{Backend, Kafka, Settings};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use rdkafka::consumer::BaseConsumer;
+use rdkafka::error::KafkaResult;
 use serde::Serialize;
 use std::fmt::Display;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// Something is wrong, or the command failed.
 const FAILED: u8 = 1;
@@ -26,6 +31,9 @@ const FAILED: u8 = 1;
 const BAD_SETTINGS: u8 = 2;
 /// The prefix belongs to another sink, or the store cannot keep the promise.
 const REFUSED: u8 = 3;
+
+/// How long a cluster may take to answer the first question.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -115,6 +123,16 @@ fn open(settings: &Settings) -> Result<Store, (u8, String)> {
         return Err((FAILED, words));
     }
     Store::open(&mapping::store_options(settings)).map_err(|error| (BAD_SETTINGS, error.to_string()))
+}
+
+/// A client that has shown a way into Kafka, and what the cluster says of the topics; or says why there is none.
+fn connected(
+    kafka: &Kafka,
+    client: impl FnOnce() -> KafkaResult<BaseConsumer<Context>>,
+) -> Result<(BaseConsumer<Context>, Cluster), u8> {
+    let client = client().map_err(|error| failed(FAILED, &error))?;
+    let cluster = connect(&client, &kafka.bootstrap_servers, &kafka.consumer.topics, PATIENCE);
+    Ok((client, cluster.map_err(|error| failed(FAILED, &error))?))
 }
 
 /// Runs to its end what a verb does with a store.

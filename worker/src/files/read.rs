@@ -1,7 +1,9 @@
 //! Rows of a file, read back from its bytes: for the deep audit, and for dead letters that are copied once more.
 //! Files are foreign text here: damage is an error in words, never a panic.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
+use std::sync::Once;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, Int64Type, TimestampMicrosecondType};
@@ -54,9 +56,26 @@ impl Iterator for Batches {
     }
 }
 
-/// The decoder is not ours, and damaged pages make it panic here and there: that is told as any other damage.
+thread_local! {
+    static DECODING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The decoder is not ours, and damaged pages make it panic here and there: that is told as any other damage, and
+/// the panic's own lines are kept from the log.
 fn caught<T, E: std::fmt::Display>(decode: impl FnOnce() -> Result<T, E>) -> Result<T, ReadError> {
-    match catch_unwind(AssertUnwindSafe(decode)) {
+    static QUIET: Once = Once::new();
+    QUIET.call_once(|| {
+        let hook = take_hook();
+        set_hook(Box::new(move |panic| {
+            if !DECODING.get() {
+                hook(panic);
+            }
+        }));
+    });
+    DECODING.set(true);
+    let decoded = catch_unwind(AssertUnwindSafe(decode));
+    DECODING.set(false);
+    match decoded {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(ReadError(error.to_string())),
         Err(_) => Err(ReadError("the bytes of a page contradict each other".to_owned())),

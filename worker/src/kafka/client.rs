@@ -40,6 +40,14 @@ pub fn consumer(kafka: &Kafka, prefetch: usize) -> KafkaResult<BaseConsumer<Cont
     config(kafka, prefetch).create_with_context(Context)
 }
 
+/// A consumer that says where partitions end, to be assigned partitions by hand.
+///
+/// # Errors
+/// As [`consumer`].
+pub fn log_reader(kafka: &Kafka, prefetch: usize) -> KafkaResult<BaseConsumer<Context>> {
+    config(kafka, prefetch).set("enable.partition.eof", "true").create_with_context(Context)
+}
+
 fn config(kafka: &Kafka, prefetch: usize) -> ClientConfig {
     let mut config = ClientConfig::new();
     config

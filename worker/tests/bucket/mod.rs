@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use eventsink_worker::audit::{Finding, Report, audit};
+use eventsink_worker::audit::{Depth, Finding, Report, audit};
 use eventsink_worker::cut::manifest::{cut_key, done_key, genesis_key, lost_key, rules_key};
 use eventsink_worker::cut::{GENESIS_NONCE, Genesis, MANIFEST_VERSION, Manifest, Owner, PartitionStart, Ranges};
 use eventsink_worker::events::{DECODER_VERSION, Data, Event, Record};
@@ -233,7 +233,7 @@ impl Bucket {
     }
 
     pub async fn audit(&self) -> Report {
-        audit(&self.store, |_, _| {}).await
+        audit(&self.store, Depth::Footers, |_, _| {}).await
     }
 
     /// The findings of an audit that must not be green.

@@ -10,7 +10,7 @@ mod sample;
 mod show;
 
 use super::{BAD_SETTINGS, FAILED};
-use crate::audit::audit;
+use crate::audit::{Depth, audit};
 use crate::runtime::StartError;
 use crate::store::{self, Store, StoreError, StoreOptions};
 use crate::telemetry;
@@ -121,7 +121,7 @@ impl Demo {
             let (rows, dead) = (found.rows(), found.dead());
             return Err(DemoError::Different { produced: u64::from(self.events), rows, dead });
         }
-        let audited = io.block_on(audit(&store, |_, _| {}));
+        let audited = io.block_on(audit(&store, Depth::Footers, |_, _| {}));
         say(&format!("\nAudit\n{audited}"));
         if !audited.is_green() {
             return Ok(FAILED);

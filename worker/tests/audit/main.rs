@@ -1,12 +1,14 @@
 //! What an audit says: nothing of a healthy bucket, and of each damage the key, what is wrong and the way out.
 
+#[path = "../bucket/mod.rs"]
 mod bucket;
+mod deep;
 
 use std::cell::RefCell;
 use std::process::{Command, Output};
 
 use bucket::{Absent, Bucket, Cut, Dead, Filtered, Lost, Row, TOPIC, TOPIC_ID};
-use eventsink_worker::audit::{Finding, FindingKind, audit};
+use eventsink_worker::audit::{Depth, Finding, FindingKind, audit};
 use eventsink_worker::cut::manifest::{genesis_key, rules_key};
 use serde_json::{Value, json};
 
@@ -48,7 +50,7 @@ async fn a_cut_without_any_row_needs_no_file() {
 async fn progress_ends_at_the_number_of_objects() {
     let (bucket, _) = Bucket::healthy().await;
     let seen = RefCell::new(Vec::new());
-    audit(&bucket.store, |done, total| seen.borrow_mut().push((done, total))).await;
+    audit(&bucket.store, Depth::Footers, |done, total| seen.borrow_mut().push((done, total))).await;
     let seen = seen.into_inner();
     assert!(seen.is_sorted(), "{seen:?}");
     // Owner, rules, genesis, probe, 4 manifests, 8 files.
@@ -85,7 +87,7 @@ async fn what_a_worker_writes_during_the_audit_is_no_finding() {
             std::fs::write(&manifest, serde_json::to_vec(&tip.manifest).unwrap()).unwrap();
         }
     };
-    assert_eq!(audit(&bucket.store, put).await.findings, []);
+    assert_eq!(audit(&bucket.store, Depth::Footers, put).await.findings, []);
     assert!(manifest.exists());
 }
 

@@ -1,0 +1,70 @@
+//! A ledger that denies records which Kafka still has is found out, and an honest one is not.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use eventsink_e2e::{Access, Kafka, Target, Worker, Workspace, patiently, settings, sink, worker};
+use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
+use serde_json::Value;
+
+const SOON: Duration = Duration::from_secs(60);
+
+#[test]
+fn a_ledger_that_calls_records_absent_is_found_out_by_the_log_alone() {
+    let (kafka, space) = (Kafka::shared(), Workspace::new());
+    let folder = space.join("lake");
+    let topic = kafka.create_topic("denied", 1);
+    let mut settings = sink(&topic, &topic, kafka.settings(Access::Plaintext), &Target::Folder(&folder));
+    settings["events"] = serde_json::json!({"non_cloud_events": "skip"});
+    let config = settings::write(space.join("sink.yaml"), &settings);
+    produce(kafka, &topic);
+    let mut running = Worker::start(&config, space.join("worker.log"), &[]);
+    patiently(SOON, "the group has committed everything", || kafka.drained(&topic, &topic));
+    running.terminate();
+    worker::audit(&config);
+
+    deny_filtered(&folder);
+    let plain = worker::run("audit --deep", &config);
+    assert_eq!(plain.code, Some(0), "the bucket alone does not contradict itself:\n{}", plain.text);
+    let asked = worker::run("audit --kafka", &config);
+    assert_eq!(asked.code, Some(1), "{}", asked.text);
+    asked.one_line_with(&["finding", "kafka has records at offsets 1, 3, and", "restore the manifests"]);
+}
+
+/// Events at even offsets, records that are none at odd ones: 1 and 3.
+fn produce(kafka: &Kafka, topic: &str) {
+    let producer: ThreadedProducer<DefaultProducerContext> = kafka.client().create().expect("a producer");
+    for id in 0..5 {
+        let event = format!(r#"{{"specversion":"1.0","id":"{id}","source":"/s","type":"t"}}"#);
+        let name = if id % 2 == 0 { "application/cloudevents+json" } else { "text/plain" };
+        let headers = rdkafka::message::OwnedHeaders::new()
+            .insert(rdkafka::message::Header { key: "content-type", value: Some(name) });
+        let record = BaseRecord::<(), String>::to(topic).partition(0).payload(&event).headers(headers);
+        assert!(producer.send(record).is_ok(), "the producer takes it");
+    }
+    producer.flush(SOON).expect("the broker has it");
+}
+
+/// Makes every manifest say that what it filtered was never there.
+fn deny_filtered(folder: &Path) {
+    let mut denied = 0;
+    for manifest in manifests(folder) {
+        let mut json: Value = serde_json::from_slice(&std::fs::read(&manifest).expect("a manifest")).expect("JSON");
+        let filtered = std::mem::replace(&mut json["filtered"], serde_json::json!([]));
+        denied += filtered.as_array().map_or(0, Vec::len);
+        json["absent"] = filtered;
+        std::fs::write(&manifest, json.to_string()).expect("it can be written");
+    }
+    assert_eq!(denied, 2, "two filtered ranges");
+}
+
+fn manifests(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    entries
+        .flat_map(|path| match path.is_dir() {
+            true => manifests(&path),
+            false if path.parent().is_some_and(|parent| parent.ends_with("cuts")) => vec![path],
+            false => vec![],
+        })
+        .collect()
+}
