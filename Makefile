@@ -23,8 +23,8 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## land sample events in ./out without any server, then audit them
-	cargo build -p eventsink-worker
-	cargo run -q -p eventsink-worker -- demo --out $(OUT)
+	cargo build --workspace --bin eventsink-worker
+	"$${CARGO_TARGET_DIR:-target}/debug/eventsink-worker" demo --out $(OUT)
 
 build: ## build everything
 	cargo build --workspace
