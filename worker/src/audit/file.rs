@@ -226,6 +226,6 @@ mod tests {
         let fewer = Footer { rows: 1, parquet_rows: Some(1), digest: "e".into(), incomplete: true, ..footer() };
         assert_eq!(told(&fewer), "");
         assert_ne!(told(&Footer { incomplete: false, ..fewer.clone() }), "");
-        assert_ne!(told(&Footer { rows: 5, parquet_rows: 5, ..fewer }), "");
+        assert_ne!(told(&Footer { rows: 5, parquet_rows: Some(5), ..fewer }), "");
     }
 }

@@ -4,7 +4,8 @@ use super::{FAILED, SettingsFile, block_on, failed, load, open, print, progress}
 use crate::audit::read::{End, Entry as Read, Reader};
 use crate::cut::Manifest;
 use crate::cut::manifest::LEDGER;
-use crate::files::{Format, TAIL_HINT, TailError, blocks, read_header, read_metadata};
+use crate::files::avro::{blocks, read_header};
+use crate::files::{Format, TAIL_HINT, TailError, read_metadata};
 use crate::inspect::{Entry, FileFacts, Folder, LedgerObject, Row, first_rows, first_rows_of_avro, is_manifest};
 use crate::store::ledger::LedgerError;
 use crate::store::{Backend, Listed, Store, StoreError, StoreOptions, Tail};

@@ -4,7 +4,7 @@
 //! same keys and the same digests, whoever encodes them and whenever. The bytes of a file may differ
 //! between codecs and releases; its rows may not.
 
-mod avro;
+pub mod avro;
 mod columns;
 mod cut;
 mod digest;
@@ -24,7 +24,6 @@ use serde::{Deserialize, Serialize};
 
 pub use eventsink_crds::settings::Compression;
 
-pub use avro::{Block, Header, blocks, read_header};
 pub use cut::{CutWriter, empty_file};
 pub use digest::ROW_DIGEST;
 pub use footer::{Footer, TAIL_HINT, TailError, footer_of, footer_of_header, read_footer, read_metadata};

@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use super::cell::{self, Row};
 use super::file::{Column, FileFacts, RowGroup};
-use crate::files::{Block, Format, Header, ReadError, batches, footer_of_header};
+use crate::files::avro::{Block, Header};
+use crate::files::{Format, ReadError, batches, footer_of_header};
 
 impl FileFacts {
     /// Facts of the Avro file that was asked for as `key`, of so many bytes; without its blocks where only the header
