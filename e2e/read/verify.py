@@ -13,6 +13,7 @@ import json
 import re
 import sys
 
+import fastavro
 import pyarrow.fs
 import pyarrow.parquet
 
@@ -26,7 +27,7 @@ DEAD_COLUMNS = (
 NAME = re.compile(
     r"^(?:(?P<dead>_dlq)/(?P<dead_topic>[^/]+)|(?P<topic>[^/]+)/(?P<version>[^/]+))"
     r"/dt=(?P<dt>\d{4}-\d\d-\d\d)/pid=(?P<pid>\d+)"
-    r"/(?P<time>\d{8}_\d{6})_offset(?P<first>\d+)_count(?P<count>\d+)\.parquet$"
+    r"/(?P<time>\d{8}_\d{6})_offset(?P<first>\d+)_count(?P<count>\d+)\.(?:parquet|avro)$"
 )
 SHOWN = 10
 
@@ -57,18 +58,16 @@ class Verifier:
         self.problems = Problems()
         self.files = self.rows = self.dead = 0
 
-    def file(self, key, table):
+    def file(self, key, columns, rows):
         """One data file: its name against its content, then each of its rows."""
         self.files += 1
         name = NAME.match(key)
         if not name or self.topic != (name["dead_topic"] or name["topic"]):
             self.problems.add("wrong_name", key)
             return
-        columns = DEAD_COLUMNS if name["dead"] else ROW_COLUMNS
-        if table.column_names != columns:
-            self.problems.add("wrong_columns", f"{key}: {table.column_names}")
+        if columns != (DEAD_COLUMNS if name["dead"] else ROW_COLUMNS):
+            self.problems.add("wrong_columns", f"{key}: {columns}")
             return
-        rows = table.to_pylist()
         self.check_name(key, name, rows)
         for row in rows:
             self.row(key, row, dead=bool(name["dead"]))
@@ -172,6 +171,27 @@ def utc(table):
     return table
 
 
+def read_parquet(filesystem, path):
+    table = utc(pyarrow.parquet.read_table(path, filesystem=filesystem, partitioning=None))
+    return table.column_names, table.to_pylist()
+
+
+def read_avro(filesystem, path):
+    with filesystem.open_input_stream(path) as file:
+        reader = fastavro.reader(file)
+        rows = list(reader)
+    for row in rows:
+        for name in ("time", "kafka_timestamp"):
+            if row.get(name) is not None:
+                row[name] = row[name].replace(tzinfo=None)
+    return [field["name"] for field in reader.writer_schema["fields"]], rows
+
+
+def read_file(filesystem, path):
+    """Names of the columns, and the rows; times as plain UTC whatever the format."""
+    return read_avro(filesystem, path) if path.endswith(".avro") else read_parquet(filesystem, path)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--list", required=True)
@@ -185,11 +205,11 @@ def main():
     filesystem, root = open_root(options)
     for key, path in data_files(filesystem, root):
         try:
-            table = utc(pyarrow.parquet.read_table(path, filesystem=filesystem, partitioning=None))
-        except (OSError, ValueError, pyarrow.ArrowException) as error:
+            columns, rows = read_file(filesystem, path)
+        except (OSError, ValueError, EOFError, pyarrow.ArrowException) as error:
             verifier.problems.add("unreadable", f"{key}: {error}")
             continue
-        verifier.file(key, table)
+        verifier.file(key, columns, rows)
     report = verifier.report()
     json.dump(report, sys.stdout, indent=1)
     print()

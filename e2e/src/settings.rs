@@ -66,7 +66,8 @@ impl Target<'_> {
 }
 
 /// Settings of a sink that closes files soon, so that tests do not wait: age 2 s, idleness 1 s.
-/// `kafka` is [`crate::Kafka::settings`]; the sink is called as its group.
+/// `kafka` is [`crate::Kafka::settings`]; the sink is called as its group. Files are Parquet unless the test sets
+/// `["storage"]["format"]`.
 #[must_use]
 pub fn sink(group: &str, topic: &str, mut kafka: Value, target: &Target<'_>) -> Value {
     kafka["consumer"] = json!({"group_id": group, "topics": [topic], "session_timeout": "6s"});

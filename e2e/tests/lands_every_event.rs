@@ -14,7 +14,7 @@ fn two_workers_land_200_000_events_on_disk_exactly_once() {
     let space = Workspace::new();
     let folder = space.join("lake");
     let target = Target::Folder(&folder);
-    let topic = lands(&space, &target, "disk");
+    let topic = lands(&space, &target, "disk", "parquet");
     let (rows, dead) = count_with_duckdb(&folder, &topic);
     assert_eq!(rows + dead, 200_000, "DuckDB counts the same");
 }
@@ -23,16 +23,25 @@ fn two_workers_land_200_000_events_on_disk_exactly_once() {
 fn two_workers_land_200_000_events_on_s3_exactly_once() {
     let server = S3::shared();
     let bucket = server.make_bucket("lands");
-    lands(&Workspace::new(), &Target::Bucket { server, bucket: &bucket, prefix: "events" }, "s3");
+    lands(&Workspace::new(), &Target::Bucket { server, bucket: &bucket, prefix: "events" }, "s3", "parquet");
+}
+
+#[test]
+fn two_workers_land_200_000_events_as_avro_exactly_once() {
+    let space = Workspace::new();
+    let folder = space.join("lake");
+    let topic = lands(&space, &Target::Folder(&folder), "avro", "avro");
+    assert_eq!(count_with_duckdb(&folder, &topic), (0, 0), "no file is Parquet");
 }
 
 /// Produces while two workers of one group run over TLS and SCRAM, then checks list, files and ledger.
 /// Returns the topic.
-fn lands(space: &Workspace, target: &Target<'_>, stem: &str) -> String {
+fn lands(space: &Workspace, target: &Target<'_>, stem: &str, format: &str) -> String {
     let kafka = Kafka::shared();
     let topic = kafka.create_topic(stem, PARTITIONS);
     let access = Access::SaslSsl(Mechanism::ScramSha512);
-    let settings = sink(&topic, &topic, kafka.settings(access), target);
+    let mut settings = sink(&topic, &topic, kafka.settings(access), target);
+    settings["storage"]["format"] = format.into();
     let config = settings::write(space.join("sink.yaml"), &settings);
     let list = space.join("list.csv");
 

@@ -68,6 +68,60 @@ async fn a_file_is_shown_with_footer_columns_and_rows() {
 }
 
 #[tokio::test]
+async fn an_avro_file_is_shown_with_header_columns_blocks_and_rows() {
+    let (bucket, cuts) = Bucket::healthy_in_avro().await;
+    let said = inspect(&bucket.path(cuts[1].file(0)), &[]);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    says(&said.out, &["4 rows", "user-events (id kE3x), partition 0", "6..10, manifest nonce-0-6", "Avro, version 1"]);
+    says(
+        &said.out,
+        &["18 columns", "timestamp(us, UTC)", "map of string", "zstandard", "1 block", "com.example.order"],
+    );
+    assert_eq!(said.out.matches("\nrow ").count(), 3, "three rows unless told otherwise:\n{}", said.out);
+    let found = json(&inspect(&bucket.path(cuts[1].file(0)), &["--json"]));
+    assert_eq!(
+        (&found["format"], &found["rows"], &found["row_groups"][0]["rows"]),
+        (&"avro".into(), &4.into(), &4.into())
+    );
+    let row = &found["first_rows"][0];
+    assert_eq!((&row["kafka_offset"], &row["kafka_timestamp"]), (&6.into(), &"2025-12-21T10:00:00Z".into()));
+    assert_eq!((&row["extensions"]["schemaversion"], &row["data"]), (&"v1".into(), &Value::Null));
+}
+
+#[tokio::test]
+async fn an_avro_file_in_a_store_is_shown_by_its_header_alone_or_with_rows() {
+    let (bucket, cuts) = Bucket::healthy_in_avro().await;
+    let config = config(&bucket);
+    for (rows, block) in [("0", false), ("2", true)] {
+        let said = run(&["inspect", "--config", config.to_str().unwrap(), cuts[1].file(0), "--rows", rows]);
+        says(&said.out, &["4 rows", "nonce-0-6", "18 columns"]);
+        assert_eq!((said.code, said.out.contains("1 block")), (Some(0), block), "{}{}", said.out, said.err);
+    }
+    let last = inspect(&bucket.path(""), &[]).out.lines().last().unwrap().to_owned();
+    says(&last, &["8 files, 11 rows, 2 dead letters"]);
+}
+
+#[tokio::test]
+async fn an_avro_file_that_is_damaged_says_so_and_never_panics() {
+    let (bucket, cuts) = Bucket::healthy_in_avro().await;
+    let path = bucket.path(cuts[1].file(0));
+    let whole = fs::read(&path).unwrap();
+    for length in [0, 3, 100, whole.len() - 1] {
+        fs::write(&path, &whole[..length]).unwrap();
+        let said = inspect(&path, &[]);
+        assert_eq!((said.code, said.out.as_str()), (Some(1), ""), "{length}");
+        says(&said.err, &[path.to_str().unwrap(), "not a whole Avro file", "audit"]);
+    }
+    for at in (0..whole.len()).step_by(whole.len() / 40) {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 0xff;
+        fs::write(&path, damaged).unwrap();
+        let said = inspect(&path, &[]);
+        assert!(matches!(said.code, Some(0 | 1)) && !said.err.contains("panicked"), "byte {at}: {}", said.err);
+    }
+}
+
+#[tokio::test]
 async fn so_many_rows_are_shown_as_were_asked_for() {
     let (bucket, cuts) = healthy().await;
     for (rows, shown) in [("0", 0), ("1", 1), ("99", 4)] {

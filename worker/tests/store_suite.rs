@@ -74,6 +74,7 @@ on_every_store!(
     of_racing_creators_one_wins_and_its_content_is_whole,
     what_is_absent_is_none_and_not_an_error,
     a_tail_tells_the_size_of_the_whole,
+    a_head_tells_the_size_of_the_whole,
     an_empty_object_has_an_empty_tail,
     a_listing_beyond_one_page_is_complete_and_sorted,
     the_first_key_is_the_least_below_the_folder,
@@ -125,6 +126,7 @@ async fn what_is_absent_is_none_and_not_an_error(store: Store) {
     assert_eq!(store.size("no/k").await.unwrap(), None);
     assert_eq!(store.tail("no/k", 4).await.unwrap(), None);
     assert_eq!(store.tail("no/k", 0).await.unwrap(), None);
+    assert_eq!(store.head("no/k", 4).await.unwrap(), None);
     assert_eq!(store.first("no").await.unwrap(), None);
     assert_eq!(store.list("no").await.unwrap(), []);
     assert_eq!(store.list("").await.unwrap(), []);
@@ -138,11 +140,20 @@ async fn a_tail_tells_the_size_of_the_whole(store: Store) {
     }
 }
 
+async fn a_head_tells_the_size_of_the_whole(store: Store) {
+    store.create("k", BODY).await.unwrap();
+    for (len, beginning) in [(4, "0123"), (10, "0123456789"), (11, "0123456789"), (0, "")] {
+        let expected = Tail { bytes: Bytes::from_static(beginning.as_bytes()), size: 10 };
+        assert_eq!(store.head("k", len).await.unwrap(), Some(expected), "first {len} bytes");
+    }
+}
+
 async fn an_empty_object_has_an_empty_tail(store: Store) {
     assert_eq!(store.create("k", Bytes::new()).await.unwrap(), Put::Created);
     assert_eq!(store.get("k").await.unwrap(), Some(Bytes::new()));
     let expected = Tail { bytes: Bytes::new(), size: 0 };
-    assert_eq!(store.tail("k", 4).await.unwrap(), Some(expected));
+    assert_eq!(store.tail("k", 4).await.unwrap(), Some(expected.clone()));
+    assert_eq!(store.head("k", 4).await.unwrap(), Some(expected));
 }
 
 async fn a_listing_beyond_one_page_is_complete_and_sorted(store: Store) {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Secret, text};
+use super::{List, Secret, text};
 
 /// Section `storage`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,6 +14,9 @@ pub struct Storage {
     pub format: Format,
     /// Compression inside the files. Default: `zstd`.
     pub compression: Compression,
+    /// Extension attributes that become text columns of their own, after the others and in this order; at most 32.
+    /// They stay in `extensions` too. Default: none.
+    pub columns: List,
     /// Start even on a store without create-only writes. This worker must then be alone on its prefix,
     /// and a crash may leave an event in two files. Default: false.
     #[serde(with = "text::flag")]
@@ -35,6 +38,7 @@ impl Default for Storage {
             backend: Backend::default(),
             format: Format::default(),
             compression: Compression::default(),
+            columns: List::default(),
             allow_at_least_once: false,
             partition_by: PartitionBy::default(),
             default_schema_version: "v1".to_owned(),
@@ -62,18 +66,20 @@ pub enum Format {
     /// Apache Parquet.
     #[default]
     Parquet,
+    /// Apache Avro object container files with the same columns.
+    Avro,
 }
 
 /// Compression inside the files.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Compression {
-    /// Zstandard, level 1: small and quick.
+    /// Zstandard: small and quick.
     #[default]
     Zstd,
     /// Larger files than `zstd`, read by everything.
     Snappy,
-    /// For readers that know nothing else; slow to write.
+    /// For readers that know nothing else; slow to write. Avro knows it as `deflate`.
     Gzip,
     /// No compression.
     None,

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::{Finding, FindingKind};
 use crate::cut::manifest::{Genesis, MANIFEST_VERSION, Manifest, Owner};
-use crate::files::{Footer, ReadError, RowsRead, TAIL_HINT, TailError, read_footer, read_rows};
+use crate::files::{Footer, Format, ReadError, RowsRead, TAIL_HINT, TailError, read_footer, read_rows};
 use crate::store::ledger::{LedgerError, parse};
 use crate::store::{Backoff, Listed, Store, StoreError, StoreErrorKind, Tail};
 
@@ -45,7 +45,7 @@ pub(crate) enum Entry<T> {
     There(T),
 }
 
-/// The end of a data file.
+/// What a data file says of itself: Parquet at its end, Avro at its beginning.
 #[derive(Debug)]
 pub(crate) enum End {
     Missing,
@@ -77,9 +77,9 @@ impl Reader {
         self.patiently(|| self.0.first(prefix)).await
     }
 
-    /// The last `len` bytes of an object, and its size.
-    pub async fn tail(&self, key: &str, len: u64) -> Result<Option<Tail>, StoreError> {
-        self.patiently(|| self.0.tail(key, len)).await
+    /// So many bytes of the part of a data file in which it tells about itself, and its size.
+    pub async fn telling(&self, key: &str, len: u64) -> Result<Option<Tail>, StoreError> {
+        self.patiently(|| self.0.telling(key, len)).await
     }
 
     /// Size of an object, or `None` when there is none.
@@ -113,17 +113,17 @@ impl Reader {
         })
     }
 
-    /// What the end of a data file says.
+    /// What a data file says of itself.
     pub async fn end(&self, key: &str) -> Result<End, StoreError> {
         let mut len = TAIL_HINT;
         loop {
-            let tail = match self.tail(key, len).await {
+            let tail = match self.telling(key, len).await {
                 Ok(Some(tail)) => tail,
                 Ok(None) => return Ok(End::Missing),
                 Err(error) if about_one_object(&error) => return Ok(End::Damaged(error.message().to_owned())),
                 Err(error) => return Err(error),
             };
-            match read_footer(&tail.bytes, tail.size) {
+            match read_footer(Format::of(key), &tail.bytes, tail.size) {
                 Ok(footer) => return Ok(End::Footer(Box::new(footer))),
                 Err(TailError::NeedMore(need)) if need > len => len = need,
                 Err(error) => return Ok(End::Damaged(error.to_string())),

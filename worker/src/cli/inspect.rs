@@ -4,16 +4,17 @@ use super::{FAILED, SettingsFile, block_on, failed, load, open, print, progress}
 use crate::audit::read::{End, Entry as Read, Reader};
 use crate::cut::Manifest;
 use crate::cut::manifest::LEDGER;
-use crate::files::{TAIL_HINT, TailError, read_metadata};
-use crate::inspect::{Entry, FileFacts, Folder, LedgerObject, Row, first_rows, is_manifest};
+use crate::files::avro::{blocks, read_header};
+use crate::files::{Format, TAIL_HINT, TailError, read_metadata};
+use crate::inspect::{Entry, FileFacts, Folder, LedgerObject, Row, first_rows, first_rows_of_avro, is_manifest};
 use crate::store::ledger::LedgerError;
-use crate::store::{Backend, Listed, Store, StoreError, StoreOptions};
+use crate::store::{Backend, Listed, Store, StoreError, StoreOptions, Tail};
 use bytesize::ByteSize;
 use clap::Args;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use indicatif::ProgressBar;
 use parquet::file::metadata::ParquetMetaData;
-use parquet::file::reader::{ChunkReader, Length as _};
+use parquet::file::reader::{ChunkReader as _, Length as _};
 use std::fs::File;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
@@ -36,13 +37,13 @@ nulls left out; --json has them in full.";
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Inspect {
-    /// A .parquet file, a folder or prefix, or an object of the ledger
+    /// A .parquet or .avro file, a folder or prefix, or an object of the ledger
     #[arg(required_unless_present = "config")]
     target: Option<String>,
     /// Settings of the sink in whose store the target is
     #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// How many rows of a file to show; with 0 only the end of the file is read
+    /// How many rows of a file to show; with 0 only the footer of the file is read
     #[arg(long, default_value_t = 3, value_name = "N")]
     rows: usize,
     /// Print as JSON
@@ -140,6 +141,10 @@ impl Inspect {
             let whole = path.canonicalize().map_err(failed)?;
             return ledger(&whole.to_string_lossy(), &body);
         }
+        if Format::of(target) == Format::Avro {
+            let body = std::fs::read(path).map_err(failed)?;
+            return avro(target, body.into(), self.rows);
+        }
         let size = file.len();
         let metadata = metadata(target, size, |len| {
             let len = len.min(size);
@@ -147,7 +152,7 @@ impl Inspect {
         })?;
         let mut facts = FileFacts::of(target, size, &metadata);
         if self.rows > 0 {
-            facts.first_rows = rows(target, file, self.rows)?;
+            facts.first_rows = rows(target, || first_rows(file, self.rows))?;
         }
         Ok(Found::File(Box::new(facts)))
     }
@@ -190,32 +195,57 @@ impl Inspect {
         if is_json(key) {
             return ledger(key, &body).map(Some);
         }
+        if Format::of(key) == Format::Avro {
+            return avro(key, body, self.rows).map(Some);
+        }
         let size = body.len() as u64;
         let metadata = metadata(key, size, |len| Ok(body.slice(to_usize(size - len.min(size))..)))?;
         let mut facts = FileFacts::of(key, size, &metadata);
-        facts.first_rows = rows(key, body, self.rows)?;
+        facts.first_rows = rows(key, || first_rows(body, self.rows))?;
         Ok(Some(Found::File(Box::new(facts))))
     }
 }
 
-/// A stored file without its rows: its end is enough, however large it is.
+/// A stored file without its rows: its end or, of Avro, its beginning is enough, however large it is.
 async fn footer_alone(reader: &Reader, key: &str) -> Result<Option<Found>, InspectError> {
     let mut len = TAIL_HINT;
     loop {
-        let Some(end) = reader.tail(key, len).await? else { return Ok(None) };
-        match read_metadata(&end.bytes, end.size) {
-            Ok(found) => return Ok(Some(Found::File(Box::new(FileFacts::of(key, end.size, &found))))),
+        let Some(Tail { bytes, size }) = reader.telling(key, len).await? else { return Ok(None) };
+        let facts = match Format::of(key) {
+            Format::Parquet => read_metadata(&bytes, size).map(|found| FileFacts::of(key, size, &found)),
+            Format::Avro => read_header(&bytes, size).map(|found| FileFacts::of_avro(key, size, &found, None)),
+        };
+        match facts {
+            Ok(facts) => return Ok(Some(Found::File(Box::new(facts)))),
             Err(TailError::NeedMore(need)) if need > len => len = need,
-            Err(error) => return Err(InspectError::Damaged { key: key.to_owned(), words: words(error) }),
+            Err(error) => return Err(damaged(key, error)),
         }
     }
 }
 
+/// An Avro file, all of it.
+fn avro(key: &str, body: bytes::Bytes, count: usize) -> Result<Found, InspectError> {
+    let size = body.len() as u64;
+    let found = read_header(&body, size).and_then(|header| blocks(&body, &header).map(|blocks| (header, blocks)));
+    let (header, blocks) = found.map_err(|error| damaged(key, error))?;
+    if let Some(whole) = header.whole_size().filter(|whole| *whole != size) {
+        return Err(damaged(key, TailError::Damaged(format!("it has {size} bytes, and by its header {whole}"))));
+    }
+    let mut facts = FileFacts::of_avro(key, size, &header, Some(&blocks));
+    if count > 0 {
+        facts.first_rows = rows(key, || first_rows_of_avro(body, count).map_err(|error| error.0))?;
+    }
+    Ok(Found::File(Box::new(facts)))
+}
+
 /// The decoder is not ours, and damaged pages make it panic here and there: that is told as any other damage.
-fn rows<R: ChunkReader + 'static>(key: &str, file: R, count: usize) -> Result<Vec<Row>, InspectError> {
+fn rows<E: std::fmt::Display>(
+    key: &str,
+    decode: impl FnOnce() -> Result<Vec<Row>, E>,
+) -> Result<Vec<Row>, InspectError> {
     let hook = panic::take_hook();
     panic::set_hook(Box::new(|_| {}));
-    let decoded = panic::catch_unwind(AssertUnwindSafe(|| first_rows(file, count)));
+    let decoded = panic::catch_unwind(AssertUnwindSafe(decode));
     panic::set_hook(hook);
     let words = match decoded {
         Ok(Ok(rows)) => return Ok(rows),
@@ -226,11 +256,12 @@ fn rows<R: ChunkReader + 'static>(key: &str, file: R, count: usize) -> Result<Ve
 }
 
 /// What is wrong with a file that need not be one of ours.
-fn words(error: TailError) -> String {
-    match error {
-        TailError::Damaged(words) => format!("not a whole Parquet file: {words}"),
+fn damaged(key: &str, error: TailError) -> InspectError {
+    let words = match error {
+        TailError::Damaged(words) => format!("not a whole {} file: {words}", Format::of(key)),
         TailError::NeedMore(_) => error.to_string(),
-    }
+    };
+    InspectError::Damaged { key: key.to_owned(), words }
 }
 
 fn to_usize(len: u64) -> usize {
@@ -255,13 +286,13 @@ fn metadata(
     size: u64,
     tail: impl Fn(u64) -> Result<bytes::Bytes, String>,
 ) -> Result<ParquetMetaData, InspectError> {
-    let damaged = |words| InspectError::Damaged { key: key.to_owned(), words };
+    let unread = |words| InspectError::Damaged { key: key.to_owned(), words };
     let mut len = TAIL_HINT;
     loop {
-        match read_metadata(&tail(len).map_err(damaged)?, size) {
+        match read_metadata(&tail(len).map_err(unread)?, size) {
             Ok(found) => return Ok(found),
             Err(TailError::NeedMore(need)) if need > len => len = need,
-            Err(error) => return Err(damaged(words(error))),
+            Err(error) => return Err(damaged(key, error)),
         }
     }
 }

@@ -10,7 +10,7 @@ use arrow_buffer::{OffsetBuffer, ScalarBuffer};
 use arrow_schema::{ArrowError, Fields, SchemaRef};
 
 use super::digest::{Canon, header_name, kafka_micros};
-use super::{Identity, schema};
+use super::{FileKind, Identity, schema};
 use crate::events::{Data, Event, Header, Record};
 
 /// Columns of one kind of file, and what a row of it is made of.
@@ -18,8 +18,8 @@ pub(super) trait Columns: Default {
     /// What a row is made of.
     type Row<'a>: Copy;
 
-    /// The fixed columns.
-    fn schema() -> &'static SchemaRef;
+    /// What the rows are.
+    const KIND: FileKind;
 
     /// Writes the canonical form of a row.
     fn canon(row: Self::Row<'_>, identity: &Identity, canon: &mut Canon);
@@ -27,8 +27,8 @@ pub(super) trait Columns: Default {
     /// Adds a row.
     fn push(&mut self, row: Self::Row<'_>);
 
-    /// Takes all rows out; the builders are empty again.
-    fn take(&mut self, identity: &Identity) -> Result<RecordBatch, ArrowError>;
+    /// Takes all rows out, as columns of `schema`; the builders are empty again.
+    fn take(&mut self, identity: &Identity, schema: &SchemaRef) -> Result<RecordBatch, ArrowError>;
 }
 
 /// The row of an event.
@@ -36,6 +36,18 @@ pub(super) trait Columns: Default {
 pub(super) struct EventRow<'a> {
     pub record: &'a Record<'a>,
     pub event: &'a Event<'a>,
+    /// Extension attributes with a column of their own.
+    pub columns: &'a [String],
+}
+
+impl<'a> EventRow<'a> {
+    /// The values of those columns, in order.
+    fn own(self) -> impl Iterator<Item = Option<&'a str>> {
+        let extensions = &self.event.extensions;
+        let find =
+            |column: &String| extensions.iter().find(|(name, _)| name == column).map(|(_, value)| value.as_ref());
+        self.columns.iter().map(find)
+    }
 }
 
 /// The row of a dead letter.
@@ -62,6 +74,8 @@ pub(super) struct EventColumns {
     data: StringBuilder,
     data_binary: BinaryBuilder,
     kafka: KafkaColumns,
+    /// One for each extension attribute with a column of its own.
+    own: Vec<StringBuilder>,
 }
 
 impl Default for EventColumns {
@@ -80,6 +94,7 @@ impl Default for EventColumns {
             data: text(),
             data_binary: binary(),
             kafka: KafkaColumns::default(),
+            own: Vec::new(),
         }
     }
 }
@@ -87,11 +102,10 @@ impl Default for EventColumns {
 impl Columns for EventColumns {
     type Row<'a> = EventRow<'a>;
 
-    fn schema() -> &'static SchemaRef {
-        &schema::ROWS
-    }
+    const KIND: FileKind = FileKind::Rows;
 
-    fn canon(EventRow { record, event }: EventRow<'_>, identity: &Identity, canon: &mut Canon) {
+    fn canon(row: EventRow<'_>, identity: &Identity, canon: &mut Canon) {
+        let EventRow { record, event, .. } = row;
         canon.text(Some(&event.specversion));
         canon.text(Some(&event.id));
         canon.text(Some(&event.source));
@@ -110,9 +124,11 @@ impl Columns for EventColumns {
         canon.text(text);
         canon.optional(binary);
         canon_kafka(record, identity, canon);
+        row.own().for_each(|value| canon.text(value));
     }
 
-    fn push(&mut self, EventRow { record, event }: EventRow<'_>) {
+    fn push(&mut self, row: EventRow<'_>) {
+        let EventRow { record, event, columns } = row;
         self.specversion.append_value(&event.specversion);
         self.id.append_value(&event.id);
         self.source.append_value(&event.source);
@@ -123,13 +139,15 @@ impl Columns for EventColumns {
         self.datacontenttype.append_option(event.datacontenttype.as_deref());
         self.dataschema.append_option(event.dataschema.as_deref());
         self.extensions.push(&event.extensions);
+        self.own.resize_with(columns.len(), text);
+        self.own.iter_mut().zip(row.own()).for_each(|(column, value)| column.append_option(value));
         let (text, binary) = payload(&event.data);
         self.data.append_option(text);
         self.data_binary.append_option(binary);
         self.kafka.push(record);
     }
 
-    fn take(&mut self, identity: &Identity) -> Result<RecordBatch, ArrowError> {
+    fn take(&mut self, identity: &Identity, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
         let mut columns: Vec<ArrayRef> = vec![
             Arc::new(self.specversion.finish()),
             Arc::new(self.id.finish()),
@@ -145,7 +163,8 @@ impl Columns for EventColumns {
             Arc::new(self.data_binary.finish()),
         ];
         columns.extend(self.kafka.take(identity)?);
-        RecordBatch::try_new(Arc::clone(Self::schema()), columns)
+        columns.extend(self.own.iter_mut().map(|column| Arc::new(column.finish()) as ArrayRef));
+        RecordBatch::try_new(Arc::clone(schema), columns)
     }
 }
 
@@ -175,9 +194,7 @@ impl Default for DeadColumns {
 impl Columns for DeadColumns {
     type Row<'a> = DeadRow<'a>;
 
-    fn schema() -> &'static SchemaRef {
-        &schema::DEAD_LETTERS
-    }
+    const KIND: FileKind = FileKind::DeadLetters;
 
     fn canon(DeadRow { record, reason, detail }: DeadRow<'_>, identity: &Identity, canon: &mut Canon) {
         canon.text(Some(reason));
@@ -193,11 +210,11 @@ impl Columns for DeadColumns {
         self.value.append_option(record.value);
     }
 
-    fn take(&mut self, identity: &Identity) -> Result<RecordBatch, ArrowError> {
+    fn take(&mut self, identity: &Identity, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
         let mut columns: Vec<ArrayRef> = vec![Arc::new(self.reason.finish()), Arc::new(self.detail.finish())];
         columns.extend(self.kafka.take(identity)?);
         columns.push(Arc::new(self.value.finish()));
-        RecordBatch::try_new(Arc::clone(Self::schema()), columns)
+        RecordBatch::try_new(Arc::clone(schema), columns)
     }
 }
 

@@ -5,14 +5,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use parquet::file::properties::WriterProperties;
 
 use super::columns::{Columns, DeadColumns, DeadRow, EventColumns, EventRow};
 use super::digest::Canon;
+use super::encoder::Profile;
 use super::file::{OpenFile, Setting};
 use super::footer::{FileFacts, key_values};
 use super::path::{self, FileName, Place, UNDATED};
-use super::{Close, EncodeError, EncodedFile, Encoding, FileKind, Identity, PartitionBy, PlannedFile, Rules, schema};
+use super::{Close, EncodeError, EncodedFile, Encoding, FileKind, Identity, PartitionBy, PlannedFile, Rules};
 use crate::events::{Event, Record};
 
 /// Collects the rows of one cut and encodes them as they come.
@@ -23,8 +23,7 @@ use crate::events::{Event, Record};
 pub struct CutWriter {
     rules: Arc<Rules>,
     identity: Arc<Identity>,
-    encoding: Encoding,
-    properties: WriterProperties,
+    profile: Profile,
     events: Slots<EventColumns>,
     dead: Slots<DeadColumns>,
     canon: Canon,
@@ -70,10 +69,9 @@ impl CutWriter {
     /// A writer for a new cut, or for one whose records are all still there.
     pub fn new(rules: Arc<Rules>, identity: Arc<Identity>, encoding: Encoding) -> Self {
         Self {
-            properties: schema::properties(encoding.compression),
+            profile: Profile::new(&rules, encoding),
             rules,
             identity,
-            encoding,
             events: Slots::new(),
             dead: Slots::new(),
             canon: Canon::default(),
@@ -122,8 +120,9 @@ impl CutWriter {
         };
         self.events.latest = at;
         let slot = &mut self.events.all[at];
-        let setting = setting(&self.identity, &self.properties, self.encoding);
-        add(slot, (EventRow { record, event }, record), &mut self.canon, &setting)?;
+        let setting = Setting { identity: &self.identity, profile: &self.profile };
+        let row = EventRow { record, event, columns: &rules.columns };
+        add(slot, (row, record), &mut self.canon, &setting)?;
         Ok(())
     }
 
@@ -139,12 +138,12 @@ impl CutWriter {
         };
         self.dead.latest = at;
         let slot = &mut self.dead.all[at];
-        let setting = setting(&self.identity, &self.properties, self.encoding);
+        let setting = Setting { identity: &self.identity, profile: &self.profile };
         add(slot, (DeadRow { record, reason, detail }, record), &mut self.canon, &setting)?;
         Ok(())
     }
 
-    /// Bytes held: builders, pages and finished row groups of all open files.
+    /// Bytes held: builders and encoded rows of all open files.
     pub fn memory(&self) -> usize {
         let events: usize = self.events.all.iter().map(|slot| slot.file.memory()).sum();
         let dead: usize = self.dead.all.iter().map(|slot| slot.file.memory()).sum();
@@ -171,9 +170,10 @@ impl CutWriter {
     /// Ends all files; sorted by key. No rows, no files, unless a plan asks for them.
     pub fn finish(self, close: &Close) -> Result<Vec<EncodedFile>, EncodeError> {
         let end = End {
-            rules: &self.rules.digest(),
+            rules: &self.rules,
+            digest: &self.rules.digest(),
             close,
-            setting: setting(&self.identity, &self.properties, self.encoding),
+            setting: Setting { identity: &self.identity, profile: &self.profile },
         };
         let events = self.events.all.into_iter().map(|slot| end.file(slot));
         let dead = self.dead.all.into_iter().map(|slot| end.file(slot));
@@ -225,10 +225,6 @@ impl CutWriter {
     }
 }
 
-fn setting<'a>(identity: &'a Identity, properties: &'a WriterProperties, encoding: Encoding) -> Setting<'a> {
-    Setting { identity, properties, row_group_bytes: encoding.row_group_bytes }
-}
-
 fn add<C: Columns>(
     slot: &mut Slot<C>,
     (row, record): (C::Row<'_>, &Record<'_>),
@@ -242,7 +238,8 @@ fn add<C: Columns>(
 
 /// What all files of a closing cut share.
 struct End<'a> {
-    rules: &'a str,
+    rules: &'a Rules,
+    digest: &'a str,
     close: &'a Close,
     setting: Setting<'a>,
 }
@@ -263,7 +260,8 @@ impl End<'_> {
                 plan
             }
             None => {
-                let name = FileName { timestamp: file.timestamp, first: file.first, rows };
+                let format = self.rules.format;
+                let name = FileName { timestamp: file.timestamp, first: file.first, rows, format };
                 let key = place.key(&identity.topic, identity.partition, name);
                 let digest = digest.clone();
                 PlannedFile { key, kind: place.kind, rows, first: file.first, last: file.last, digest }
@@ -277,8 +275,8 @@ impl End<'_> {
             dt: &path::date_text(place.day),
             incomplete,
         };
-        let footer = key_values(identity, self.rules, self.close, &facts);
-        let body = Bytes::from(file.finish(footer, &self.setting)?);
+        let footer = key_values(identity, self.digest, self.close, &facts);
+        let body = file.finish(footer, &self.setting)?;
         Ok(EncodedFile { plan, body })
     }
 }

@@ -1,42 +1,36 @@
-//! One file while its rows arrive: builders, then Parquet pages, then the finished bytes. Knows how much
-//! it holds at every moment; decides nothing about where rows belong.
+//! One file while its rows arrive: builders, then the pages or blocks of its format, then the finished bytes. Knows
+//! how much it holds at every moment; decides nothing about where rows belong.
 
-use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_writer::ArrowWriterOptions;
-use parquet::file::metadata::KeyValue;
-use parquet::file::properties::WriterProperties;
+use bytes::Bytes;
 
 use super::columns::Columns;
 use super::digest::{Canon, RowDigest};
+use super::encoder::{Encoder, KeyValues, Profile};
 use super::{EncodeError, Identity};
 use crate::events::Record;
 
-/// Rows in builders before they become pages.
+/// Rows in builders before they are encoded.
 const BATCH_ROWS: usize = 8192;
-/// Bytes in builders before they become pages; small, because each of many open files has its own.
+/// Bytes in builders before they are encoded; small, because each of many open files has its own.
 const BATCH_BYTES: usize = 256 << 10;
 /// Largest row: a Parquet page counts its bytes in 31 bits and holds at least a row.
 pub(super) const ROW_LIMIT: usize = 1 << 30;
 /// Bytes a row takes in builders beyond its values: offsets and validity of all columns.
 const ROW_OVERHEAD: usize = 96;
-/// Codec contexts and hash tables of an open row group, which the encoder does not count. Measured as
-/// resident memory with 60 files open.
-const WRITER_OVERHEAD: usize = 3 << 19;
-/// What values are taken to shrink to before the first page shows it.
+/// What values are taken to shrink to before the first ones are encoded.
 const GUESSED_RATIO: usize = 3;
 
 /// What every file of a cut is encoded with.
 pub(super) struct Setting<'a> {
     pub identity: &'a Identity,
-    pub properties: &'a WriterProperties,
-    pub row_group_bytes: usize,
+    pub profile: &'a Profile,
 }
 
 /// A file that takes rows.
 #[derive(Default)]
 pub(super) struct OpenFile<C> {
     columns: C,
-    writer: Option<ArrowWriter<Vec<u8>>>,
+    encoder: Option<Box<dyn Encoder>>,
     digest: RowDigest,
     /// Number of rows.
     pub rows: u64,
@@ -48,13 +42,14 @@ pub(super) struct OpenFile<C> {
     pub timestamp: Option<i64>,
     pending_rows: usize,
     pending_bytes: usize,
-    paged_bytes: usize,
+    /// Bytes of builders that are encoded.
+    taken_bytes: usize,
     encoded_bytes: usize,
-    writer_bytes: usize,
+    encoder_bytes: usize,
 }
 
 impl<C: Columns> OpenFile<C> {
-    /// Adds a row whose canonical form is `canon`; turns the builders into pages when they are full.
+    /// Adds a row whose canonical form is `canon`; encodes the builders when they are full.
     pub(super) fn push(
         &mut self,
         (row, record): (C::Row<'_>, &Record<'_>),
@@ -81,35 +76,32 @@ impl<C: Columns> OpenFile<C> {
     }
 
     fn flush(&mut self, setting: &Setting<'_>) -> Result<(), EncodeError> {
-        let batch = self.columns.take(setting.identity)?;
-        let writer = match &mut self.writer {
-            Some(writer) => writer,
-            empty => empty.insert(new_writer::<C>(setting.properties)?),
+        let batch = self.columns.take(setting.identity, setting.profile.schema(C::KIND))?;
+        let encoder = match &mut self.encoder {
+            Some(encoder) => encoder,
+            empty => empty.insert(setting.profile.open(C::KIND, setting.identity, self.first)?),
         };
-        writer.write(&batch)?;
-        if writer.in_progress_size() >= setting.row_group_bytes {
-            flush_row_group(writer)?;
-        }
-        self.paged_bytes += std::mem::take(&mut self.pending_bytes);
+        encoder.write(&batch)?;
+        self.encoded_bytes = encoder.encoded();
+        self.encoder_bytes = encoder.memory();
+        self.taken_bytes += std::mem::take(&mut self.pending_bytes);
         self.pending_rows = 0;
-        self.encoded_bytes = writer.bytes_written() + writer.in_progress_size();
-        self.writer_bytes = writer.bytes_written() + writer.memory_size() * 5 / 4 + WRITER_OVERHEAD;
         Ok(())
     }
 
-    /// Bytes held: builders, pages of the open row group, finished row groups. A quarter is added to
-    /// what grows by doubling: a budget that counts too little ends in a killed process.
+    /// Bytes held: builders, and what is encoded. A quarter is added to what grows by doubling, as in
+    /// [`Encoder::memory`].
     pub(super) fn memory(&self) -> usize {
-        self.pending_bytes * 5 / 4 + self.writer_bytes
+        self.pending_bytes * 5 / 4 + self.encoder_bytes
     }
 
     /// Bytes of the file if it ended now; what is still in builders is taken to shrink as the rest did.
     pub(super) fn encoded_estimate(&self) -> usize {
-        let pending = if self.paged_bytes == 0 {
+        let pending = if self.taken_bytes == 0 {
             self.pending_bytes / GUESSED_RATIO
         } else {
             // Both are bounded by memory; only their product could be too large.
-            (self.pending_bytes as u128 * self.encoded_bytes as u128 / self.paged_bytes as u128) as usize
+            (self.pending_bytes as u128 * self.encoded_bytes as u128 / self.taken_bytes as u128) as usize
         };
         self.encoded_bytes + pending
     }
@@ -120,38 +112,14 @@ impl<C: Columns> OpenFile<C> {
     }
 
     /// Ends the file with `footer` as its key/values.
-    pub(super) fn finish(mut self, footer: Vec<KeyValue>, setting: &Setting<'_>) -> Result<Vec<u8>, EncodeError> {
+    pub(super) fn finish(mut self, footer: KeyValues, setting: &Setting<'_>) -> Result<Bytes, EncodeError> {
         if self.pending_rows > 0 {
             self.flush(setting)?;
         }
-        let mut writer = match self.writer {
-            Some(writer) => writer,
-            None => new_writer::<C>(setting.properties)?,
+        let encoder = match self.encoder {
+            Some(encoder) => encoder,
+            None => setting.profile.open(C::KIND, setting.identity, self.first)?,
         };
-        flush_row_group(&mut writer)?;
-        for pair in footer {
-            writer.append_key_value_metadata(pair);
-        }
-        Ok(writer.into_inner()?)
+        encoder.finish(footer)
     }
-}
-
-fn new_writer<C: Columns>(properties: &WriterProperties) -> Result<ArrowWriter<Vec<u8>>, EncodeError> {
-    // Without Arrow's own copy of the schema every reader sees the Parquet types alone, and the same ones.
-    let options = ArrowWriterOptions::new()
-        .with_properties(properties.clone())
-        .with_skip_arrow_metadata(true)
-        .with_schema_root("eventsink".to_owned());
-    Ok(ArrowWriter::try_new_with_options(Vec::new(), C::schema().clone(), options)?)
-}
-
-fn flush_row_group(writer: &mut ArrowWriter<Vec<u8>>) -> Result<(), EncodeError> {
-    /// Page headers, indexes and the footer beside the pages.
-    const SLACK: usize = 64 << 10;
-    let size = writer.in_progress_size();
-    if size > 0 {
-        // Exactly as much as is needed: doubling a file of 100 MiB would hold 100 MiB for nothing.
-        writer.inner_mut().reserve_exact(size + SLACK);
-    }
-    Ok(writer.flush()?)
 }

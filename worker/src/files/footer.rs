@@ -1,10 +1,12 @@
-//! What a file says of itself: writes the `eventsink.` key/values and reads them back from the last bytes
-//! of an object. An object is foreign text: nothing in it may panic or be trusted unseen.
+//! What a file says of itself: writes the `eventsink.` key/values and reads them back from the last bytes of a Parquet
+//! file, or the first ones of an Avro file. An object is foreign text: nothing in it may panic or be trusted unseen.
 
-use parquet::file::metadata::{FileMetaData, FooterTail, KeyValue, ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::metadata::{FileMetaData, FooterTail, ParquetMetaData, ParquetMetaDataReader};
 use serde::Serialize;
 
-use super::{Close, FileKind, Identity, PlannedFile};
+use super::avro::{Header, read_header};
+use super::encoder::KeyValues;
+use super::{Close, FileKind, Format, Identity, PlannedFile};
 
 /// Bytes to ask for at the end of an object: enough for most footers, so that one request does.
 pub const TAIL_HINT: u64 = 64 << 10;
@@ -35,8 +37,8 @@ pub struct Footer {
     pub last: i64,
     /// Rows it says it has.
     pub rows: u64,
-    /// Rows that Parquet's own metadata counts.
-    pub parquet_rows: u64,
+    /// Rows that Parquet's own metadata counts; none in Avro, where each block counts its own.
+    pub parquet_rows: Option<u64>,
     /// Row digest; see [`super::ROW_DIGEST`].
     pub digest: String,
     /// Digest of the rules its rows and key were made under.
@@ -53,13 +55,13 @@ pub struct Footer {
     pub incomplete: bool,
 }
 
-/// Why the end of an object gave no footer.
+/// Why the end of an object, or the beginning of an Avro file, gave no footer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TailError {
     /// The footer is longer than the bytes given.
-    #[error("the footer needs the last {0} bytes of the object: read them and ask again")]
+    #[error("the footer needs {0} bytes of the object: read them and ask again")]
     NeedMore(u64),
-    /// Not a whole Parquet file of this program.
+    /// Not a whole file of this program.
     #[error("not a whole file of eventsink: {0}")]
     Damaged(String),
 }
@@ -75,7 +77,7 @@ pub(super) struct FileFacts<'a> {
 }
 
 /// The key/values of a file, in the order in which they are written.
-pub(super) fn key_values(identity: &Identity, rules: &str, close: &Close, file: &FileFacts<'_>) -> Vec<KeyValue> {
+pub(super) fn key_values(identity: &Identity, rules: &str, close: &Close, file: &FileFacts<'_>) -> KeyValues {
     let mut pairs = vec![
         ("version", env!("CARGO_PKG_VERSION").to_owned()),
         ("ledger", identity.ledger.clone()),
@@ -102,14 +104,21 @@ pub(super) fn key_values(identity: &Identity, rules: &str, close: &Close, file: 
     if file.incomplete {
         pairs.push(("incomplete", "true".to_owned()));
     }
-    pairs.into_iter().map(|(name, value)| KeyValue::new(format!("eventsink.{name}"), value)).collect()
+    pairs.into_iter().map(|(name, value)| (format!("eventsink.{name}"), value)).collect()
 }
 
 /// Reads what an object says of itself.
 ///
-/// `tail` is the end of the object ([`TAIL_HINT`] bytes of it, say), `size` the size of the whole object.
-pub fn read_footer(tail: &[u8], size: u64) -> Result<Footer, TailError> {
-    footer_of(read_metadata(tail, size)?.file_metadata())
+/// `part` is the end of a Parquet file and the beginning of an Avro file ([`TAIL_HINT`] bytes of it, say), `size` the
+/// size of the whole object.
+///
+/// # Errors
+/// The part is too short, or the object is not a whole file of this program.
+pub fn read_footer(format: Format, part: &[u8], size: u64) -> Result<Footer, TailError> {
+    match format {
+        Format::Parquet => footer_of(read_metadata(part, size)?.file_metadata()),
+        Format::Avro => footer_of_header(&read_header(part, size)?, size),
+    }
 }
 
 /// Reads Parquet's own metadata, whoever wrote the object; takes what [`read_footer`] takes.
@@ -144,7 +153,28 @@ pub fn read_metadata(tail: &[u8], size: u64) -> Result<ParquetMetaData, TailErro
 
 /// What the metadata says of the file, if this program wrote it.
 pub fn footer_of(metadata: &FileMetaData) -> Result<Footer, TailError> {
-    let pairs = Pairs(metadata.key_value_metadata().map_or(&[], Vec::as_slice));
+    let pairs = metadata.key_value_metadata().into_iter().flatten();
+    let find = |name: &str| pairs.clone().find(|pair| pair.key == name).and_then(|pair| pair.value.as_deref());
+    let rows = u64::try_from(metadata.num_rows())
+        .map_err(|_| damaged(format!("its footer counts {} rows", metadata.num_rows())))?;
+    Ok(Footer { parquet_rows: Some(rows), ..told(&Pairs { place: "footer", find: &find })? })
+}
+
+/// What the header of an Avro file of so many bytes says of it, if this program wrote it. Nothing at the end of such a
+/// file proves that it is whole, so the header says its size.
+///
+/// # Errors
+/// Another program wrote it, or it was cut short.
+pub fn footer_of_header(header: &Header, size: u64) -> Result<Footer, TailError> {
+    let footer = told(&Pairs { place: "header", find: &|name| header.text(name) })?;
+    match header.whole_size() {
+        Some(whole) if whole == size => Ok(footer),
+        Some(whole) => Err(damaged(format!("it has {size} bytes, and by its header {whole}"))),
+        None => Err(damaged("its header has no usable `eventsink.block_bytes`".to_owned())),
+    }
+}
+
+fn told(pairs: &Pairs<'_, '_>) -> Result<Footer, TailError> {
     let kind = match pairs.text("kind")?.as_str() {
         "rows" => FileKind::Rows,
         "dead_letters" => FileKind::DeadLetters,
@@ -166,8 +196,7 @@ pub fn footer_of(metadata: &FileMetaData) -> Result<Footer, TailError> {
         first: pairs.number("first_offset")?,
         last: pairs.number("last_offset")?,
         rows: pairs.number("rows")?,
-        parquet_rows: u64::try_from(metadata.num_rows())
-            .map_err(|_| damaged(format!("its footer counts {} rows", metadata.num_rows())))?,
+        parquet_rows: None,
         digest: pairs.text("row_digest")?,
         rules: pairs.text("rules")?,
         schema_version: if kind == FileKind::Rows { Some(pairs.text("schema_version")?) } else { None },
@@ -178,18 +207,20 @@ pub fn footer_of(metadata: &FileMetaData) -> Result<Footer, TailError> {
     })
 }
 
-struct Pairs<'a>(&'a [KeyValue]);
+/// Names and values, wherever they stand.
+struct Pairs<'p, 'a> {
+    place: &'static str,
+    find: &'p dyn Fn(&str) -> Option<&'a str>,
+}
 
-impl Pairs<'_> {
-    fn find(&self, name: &str) -> Option<&str> {
-        self.0
-            .iter()
-            .find(|pair| pair.key.strip_prefix("eventsink.") == Some(name))
-            .and_then(|pair| pair.value.as_deref())
+impl<'a> Pairs<'_, 'a> {
+    fn find(&self, name: &str) -> Option<&'a str> {
+        (self.find)(&format!("eventsink.{name}"))
     }
 
     fn text(&self, name: &str) -> Result<String, TailError> {
-        self.find(name).map(str::to_owned).ok_or_else(|| damaged(format!("its footer has no `eventsink.{name}`")))
+        let place = self.place;
+        self.find(name).map(str::to_owned).ok_or_else(|| damaged(format!("its {place} has no `eventsink.{name}`")))
     }
 
     fn number<T: std::str::FromStr>(&self, name: &str) -> Result<T, TailError> {
@@ -198,7 +229,7 @@ impl Pairs<'_> {
     }
 }
 
-fn damaged(why: String) -> TailError {
+pub(super) fn damaged(why: String) -> TailError {
     TailError::Damaged(why)
 }
 

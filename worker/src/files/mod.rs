@@ -1,14 +1,17 @@
-//! Rows of a cut -> files: keys, Arrow columns, Parquet, footer, row digest.
+//! Rows of a cut -> files: keys, Arrow columns, Parquet or Avro, footer, row digest.
 //!
 //! Pure: bytes in memory. No I/O, no clock, no randomness: the same rows under the same rules give the
 //! same keys and the same digests, whoever encodes them and whenever. The bytes of a file may differ
 //! between codecs and releases; its rows may not.
 
+pub mod avro;
 mod columns;
 mod cut;
 mod digest;
+mod encoder;
 mod file;
 mod footer;
+mod parquet;
 mod path;
 mod read;
 mod rules;
@@ -23,9 +26,10 @@ pub use eventsink_crds::settings::Compression;
 
 pub use cut::{CutWriter, empty_file};
 pub use digest::ROW_DIGEST;
-pub use footer::{Footer, TAIL_HINT, TailError, footer_of, read_footer, read_metadata};
+pub use footer::{Footer, TAIL_HINT, TailError, footer_of, footer_of_header, read_footer, read_metadata};
 pub use read::{Batches, ReadError, RowsRead, batches, read_rows};
 pub use rules::{Format, PartitionBy, Rules};
+pub use schema::is_fixed_column;
 
 /// Where the rows of a cut come from and which sink owns them; the same for every file of a partition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -47,9 +51,9 @@ pub struct Identity {
 /// How rows become bytes; changes neither rows nor keys, so a cut may be finished under another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Encoding {
-    /// Codec of the pages.
+    /// Codec of the pages or blocks.
     pub compression: Compression,
-    /// Encoded bytes after which a row group is closed.
+    /// Encoded bytes after which a row group of Parquet is closed.
     pub row_group_bytes: usize,
 }
 
@@ -123,7 +127,7 @@ pub struct EncodedFile {
 /// Why rows did not become a file. After an error the writer must be dropped.
 #[derive(Debug, thiserror::Error)]
 pub enum EncodeError {
-    /// A row is larger than a Parquet page may be.
+    /// A row is larger than a Parquet page may be, whatever the format.
     #[error(
         "the row at offset {offset} takes {bytes} bytes and a row may take {limit}: lower `message.max.bytes` of the topic, or skip the record"
     )]
@@ -172,7 +176,10 @@ pub enum EncodeError {
     Columns(#[from] arrow_schema::ArrowError),
     /// The Parquet encoder failed.
     #[error("parquet could not be encoded: {0}")]
-    Parquet(#[from] parquet::errors::ParquetError),
+    Parquet(#[from] ::parquet::errors::ParquetError),
+    /// The Avro encoder failed.
+    #[error("avro could not be encoded: {0}")]
+    Avro(#[from] arrow_avro::errors::AvroError),
 }
 
 #[cfg(test)]

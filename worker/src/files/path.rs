@@ -7,7 +7,7 @@ use std::fmt::Write;
 use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 
-use super::rules::{PartitionBy, hex};
+use super::rules::{Format, PartitionBy, hex};
 use super::{EncodeError, FileKind, PlannedFile};
 use crate::events::Event;
 
@@ -165,14 +165,16 @@ pub(super) struct FileName {
     pub first: i64,
     /// Number of rows.
     pub rows: u64,
+    /// Gives the extension.
+    pub format: Format,
 }
 
 impl FileName {
-    /// `{YYYYMMDD_HHMMSS}_offset{first}_count{rows}.parquet`; no usable timestamp is `19700101_000000`.
+    /// `{YYYYMMDD_HHMMSS}_offset{first}_count{rows}.{parquet|avro}`; no usable timestamp is `19700101_000000`.
     fn text(self) -> String {
         let millis = self.timestamp.filter(|at| within_range(at.div_euclid(MILLIS_PER_DAY)).is_some());
         let time = instant(millis.unwrap_or(0)).format("%Y%m%d_%H%M%S");
-        format!("{time}_offset{}_count{}.parquet", self.first, self.rows)
+        format!("{time}_offset{}_count{}.{}", self.first, self.rows, self.format.as_str())
     }
 }
 
@@ -328,7 +330,7 @@ mod tests {
     fn keys_of_the_longest_values_stay_below_900_bytes() {
         let text = "☃".repeat(300);
         let place = Place { kind: FileKind::Rows, version: segment(&text).into(), day: 2_932_896 };
-        let name = FileName { timestamp: Some(MORNING), first: i64::MAX, rows: u64::MAX };
+        let name = FileName { timestamp: Some(MORNING), first: i64::MAX, rows: u64::MAX, format: Format::Parquet };
         assert!(place.key(&text, i32::MAX, name).len() <= 900);
     }
 
@@ -425,7 +427,7 @@ mod tests {
 
     #[test]
     fn a_place_reads_back_from_its_key() {
-        let name = FileName { timestamp: None, first: 0, rows: 1 };
+        let name = FileName { timestamp: None, first: 0, rows: 1, format: Format::Avro };
         for place in [
             Place { kind: FileKind::Rows, version: "%2E.".into(), day: 20_443 },
             Place { kind: FileKind::DeadLetters, version: "".into(), day: 0 },

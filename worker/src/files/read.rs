@@ -8,15 +8,16 @@ use std::sync::Once;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, Int64Type, TimestampMicrosecondType};
 use arrow_array::{Array, RecordBatch};
-use arrow_schema::DataType;
+use arrow_schema::{ArrowError, DataType};
 use bytes::Bytes;
-use parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
-};
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::errors::ParquetError;
 
+use super::avro::{AvroRows, MAGIC};
 use super::digest::{Canon, RowDigest};
+use super::footer::TailError;
 
-/// Rows that are decoded at once.
+/// Rows of Parquet that are decoded at once; of Avro it is a block.
 const BATCH: usize = 1024;
 
 /// Why a file cannot be read.
@@ -26,21 +27,31 @@ pub struct ReadError(pub String);
 
 /// The rows of a file in order, some at a time; ends after the first error.
 pub struct Batches {
-    rows: Option<ParquetRecordBatchReader>,
+    rows: Option<Rows>,
 }
+
+/// The decoder of a format.
+type Rows = Box<dyn Iterator<Item = Result<RecordBatch, ArrowError>> + Send>;
 
 /// Opens a file by its bytes.
 ///
 /// # Errors
 /// When they are no file of a known format, or a damaged one.
 pub fn batches(body: Bytes) -> Result<Batches, ReadError> {
-    let rows = caught(|| {
-        // A copy of the schema in Arrow's own format is foreign text that nothing here needs.
-        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-        let metadata = ArrowReaderMetadata::load(&body, options)?;
-        ParquetRecordBatchReaderBuilder::new_with_metadata(body, metadata).with_batch_size(BATCH).build()
-    })?;
+    let rows = if body.starts_with(MAGIC) { caught(|| avro(body)) } else { caught(|| parquet(body)) }?;
     Ok(Batches { rows: Some(rows) })
+}
+
+fn avro(body: Bytes) -> Result<Rows, TailError> {
+    Ok(Box::new(AvroRows::open(body)?))
+}
+
+fn parquet(body: Bytes) -> Result<Rows, ParquetError> {
+    // A copy of the schema in Arrow's own format is foreign text that nothing here needs.
+    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+    let metadata = ArrowReaderMetadata::load(&body, options)?;
+    let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(body, metadata);
+    Ok(Box::new(builder.with_batch_size(BATCH).build()?))
 }
 
 impl Iterator for Batches {
@@ -78,7 +89,7 @@ fn caught<T, E: std::fmt::Display>(decode: impl FnOnce() -> Result<T, E>) -> Res
     match decoded {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(ReadError(error.to_string())),
-        Err(_) => Err(ReadError("the bytes of a page contradict each other".to_owned())),
+        Err(_) => Err(ReadError("its bytes contradict each other".to_owned())),
     }
 }
 

@@ -1,6 +1,6 @@
-//! Columns and encodings of the two kinds of file. Fixed: nothing is inferred from the data, so every file
-//! of a kind has the same columns at the same positions. Chosen for the most cautious readers: format 1.0,
-//! V1 pages, plain and dictionary strings.
+//! Columns of the two kinds of file, and how Parquet encodes them. Nothing is inferred from the data, so every file
+//! of a kind has the same columns at the same positions, those of extension attributes last. Encodings are for the
+//! most cautious readers: format 1.0, V1 pages, plain and dictionary strings.
 
 use std::sync::{Arc, LazyLock};
 
@@ -42,8 +42,27 @@ const PAGE_BYTES: usize = 512 << 10;
 /// More rows per group than this help no reader.
 pub(super) const ROW_GROUP_ROWS: usize = 1_000_000;
 
-/// Columns of events.
-pub(super) static ROWS: LazyLock<SchemaRef> = LazyLock::new(|| {
+/// Columns of events: the fixed ones, then those of extension attributes.
+pub(super) fn rows(own: &[String]) -> SchemaRef {
+    if own.is_empty() {
+        return Arc::clone(&ROWS);
+    }
+    let own = own.iter().map(|name| Arc::new(Field::new(name, DataType::Utf8, true)));
+    Arc::new(Schema::new(ROWS.fields().iter().cloned().chain(own).collect::<Fields>()))
+}
+
+/// Whether every file of events has a column of this name.
+#[must_use]
+pub fn is_fixed_column(name: &str) -> bool {
+    ROWS.column_with_name(name).is_some()
+}
+
+/// Columns of dead letters.
+pub(super) fn dead_letters() -> SchemaRef {
+    Arc::clone(&DEAD_LETTERS)
+}
+
+static ROWS: LazyLock<SchemaRef> = LazyLock::new(|| {
     let mut fields = vec![
         Field::new("specversion", DataType::Utf8, false),
         Field::new("id", DataType::Utf8, false),
@@ -62,8 +81,7 @@ pub(super) static ROWS: LazyLock<SchemaRef> = LazyLock::new(|| {
     Arc::new(Schema::new(fields))
 });
 
-/// Columns of dead letters.
-pub(super) static DEAD_LETTERS: LazyLock<SchemaRef> = LazyLock::new(|| {
+static DEAD_LETTERS: LazyLock<SchemaRef> = LazyLock::new(|| {
     let mut fields = vec![Field::new("reason", DataType::Utf8, false), Field::new("detail", DataType::Utf8, false)];
     fields.extend(kafka_fields());
     fields.push(Field::new("kafka_value", DataType::Binary, true));
@@ -101,8 +119,9 @@ fn micros() -> DataType {
     DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
 }
 
-/// How the columns are encoded; serves both kinds, as a column has the same profile in each.
-pub(super) fn properties(compression: Compression) -> WriterProperties {
+/// How Parquet encodes the columns, `own` those of extension attributes; serves both kinds, as a column has the same
+/// profile in each.
+pub(super) fn properties(compression: Compression, own: &[String]) -> WriterProperties {
     let codec = match compression {
         Compression::Zstd => Codec::ZSTD(ZstdLevel::try_new(1).unwrap_or_default()),
         Compression::Snappy => Codec::SNAPPY,
@@ -120,6 +139,7 @@ pub(super) fn properties(compression: Compression) -> WriterProperties {
         .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS));
     builder = each(builder, DICTIONARY, |b, c| b.set_column_dictionary_enabled(c, true));
+    builder = own.iter().fold(builder, |b, c| b.set_column_dictionary_enabled(ColumnPath::from(c.as_str()), true));
     builder = each(builder, DELTA, |b, c| b.set_column_encoding(c, PageEncoding::DELTA_BINARY_PACKED));
     builder = each(builder, PAGE_STATISTICS, |b, c| b.set_column_statistics_enabled(c, EnabledStatistics::Page));
     builder = each(builder, NO_STATISTICS, |b, c| b.set_column_statistics_enabled(c, EnabledStatistics::None));

@@ -8,9 +8,8 @@ use arrow_array::types::{Int32Type, Int64Type, TimestampMicrosecondType};
 use arrow_array::{Array, RecordBatch};
 use arrow_schema::{DataType, TimeUnit};
 use bytes::Bytes;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use super::{Close, CutWriter, EncodedFile, Encoding, Identity, Rules};
+use super::{Close, CutWriter, EncodedFile, Encoding, Format, Identity, Rules, batches};
 use crate::events::{Data, Event, Header, Record, Time};
 
 /// 2025-12-21T10:00:00Z in milliseconds.
@@ -103,8 +102,43 @@ pub fn varied_rows() -> Vec<(Record<'static>, Event<'static>)> {
     ]
 }
 
+/// Rows of one file whose values are drawn from a seed: null, empty, short, with every kind of character.
+pub fn random_rows(seed: u64) -> Vec<(Record<'static>, Event<'static>)> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let mut draw = move |bound: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state % bound as u64).unwrap()
+    };
+    const TEXTS: [&str; 6] = ["", "\0", "a", "ü☃", "\u{10FFFF}", "a longer text that is not the same \r\n"];
+    let rows = 1 + draw(300);
+    let mut one = |offset: i64| {
+        let mut text = || (draw(3) > 0).then(|| Cow::Borrowed(TEXTS[draw(TEXTS.len())]));
+        let [id, subject, datacontenttype, tenant, b] = std::array::from_fn(|_| text());
+        let names = [("tenant", tenant), ("b", b.clone()), ("c", b)];
+        let extensions = names.into_iter().filter_map(|(name, value)| Some((name.into(), value?))).collect();
+        let data = [Data::None, text().map_or(Data::None, Data::Text), Data::Binary(b"\0\xff".as_slice().into())];
+        let data = data.into_iter().nth(offset as usize % 3).unwrap();
+        let id = id.unwrap_or_default();
+        let key = subject.is_some().then_some(b"k\xff".as_slice());
+        let headers = if datacontenttype.is_some() { HEADERS } else { &[] };
+        let event = Event { id, subject, datacontenttype, extensions, data, ..event() };
+        (Record { key, headers, ..record(offset) }, event)
+    };
+    (0..rows as i64).map(&mut one).collect()
+}
+
 pub fn encode(encoding: Encoding, rows: &[(Record<'_>, Event<'_>)]) -> Vec<EncodedFile> {
-    let mut writer = writer_with(Rules::default(), encoding);
+    encode_under(Rules::default(), encoding, rows)
+}
+
+pub fn in_avro() -> Rules {
+    Rules { format: Format::Avro, ..Rules::default() }
+}
+
+pub fn encode_under(rules: Rules, encoding: Encoding, rows: &[(Record<'_>, Event<'_>)]) -> Vec<EncodedFile> {
+    let mut writer = writer_with(rules, encoding);
     for (record, event) in rows {
         writer.event(record, event).unwrap();
     }
@@ -112,7 +146,7 @@ pub fn encode(encoding: Encoding, rows: &[(Record<'_>, Event<'_>)]) -> Vec<Encod
 }
 
 pub fn read(body: &Bytes) -> Vec<RecordBatch> {
-    ParquetRecordBatchReaderBuilder::try_new(body.clone()).unwrap().build().unwrap().map(Result::unwrap).collect()
+    batches(body.clone()).unwrap().map(Result::unwrap).collect()
 }
 
 /// The rows as text, one line each.

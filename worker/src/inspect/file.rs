@@ -1,4 +1,4 @@
-//! One Parquet file: what it says of itself, how it is encoded, and its first rows.
+//! One file: what it says of itself, how it is encoded, and its first rows. Reads Parquet; Avro is read beside it.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -13,7 +13,7 @@ use parquet::schema::types::ColumnDescriptor;
 use serde::Serialize;
 
 use super::cell::{self, Cell, Row};
-use crate::files::{FileKind, Footer, footer_of};
+use crate::files::{FileKind, Footer, Format, footer_of};
 use crate::text::{cells, counted, printable, table};
 
 /// Longest value of a row on the screen, in characters.
@@ -30,41 +30,43 @@ pub struct FileFacts {
     pub key: String,
     /// Size in bytes.
     pub bytes: u64,
-    /// Rows, by Parquet's own metadata.
-    pub rows: i64,
+    /// Its format.
+    pub format: Format,
+    /// Rows, by Parquet's own metadata or the blocks of Avro; `None` when the blocks were not read.
+    pub rows: Option<i64>,
     /// What the worker that wrote it says; `None` when no worker did.
     pub eventsink: Option<Footer>,
-    /// Why `eventsink` is none, or how it contradicts Parquet's own metadata.
+    /// Why `eventsink` is none, or how it contradicts what the format itself counts.
     pub problem: Option<String>,
     /// The program that wrote it, by its own words.
     pub created_by: Option<String>,
-    /// Version of the Parquet format.
+    /// Version of the format.
     pub format_version: i32,
-    /// Row groups in order.
+    /// Row groups of Parquet or blocks of Avro, in order.
     pub row_groups: Vec<RowGroup>,
-    /// Leaf columns in order.
+    /// Columns in order; leaf columns of Parquet.
     pub columns: Vec<Column>,
     /// The first rows, values in full; binary ones as base64, times as RFC 3339.
     pub first_rows: Vec<Row>,
 }
 
-/// One row group.
+/// One row group or block.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RowGroup {
     /// Rows.
     pub rows: i64,
     /// Bytes as stored.
     pub bytes: i64,
-    /// Bytes before compression.
-    pub uncompressed: i64,
+    /// Bytes before compression; Avro does not say.
+    pub uncompressed: Option<i64>,
 }
 
-/// One leaf column, over all row groups.
+/// One column, over all row groups or blocks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Column {
     /// Path, such as `extensions.key_value.key`.
     pub name: String,
-    /// Type in the words of the Parquet format, such as `string` or `timestamp(us, UTC)`.
+    /// Type in the words of the format, such as `string` or `timestamp(us, UTC)`.
     pub r#type: String,
     /// Values may be null.
     pub nullable: bool,
@@ -72,30 +74,32 @@ pub struct Column {
     pub codecs: BTreeSet<String>,
     /// Encodings in use, those of levels included.
     pub encodings: BTreeSet<String>,
-    /// Bytes as stored.
-    pub bytes: i64,
+    /// Bytes as stored; Avro keeps rows, not columns.
+    pub bytes: Option<i64>,
     /// Bytes before compression.
-    pub uncompressed: i64,
+    pub uncompressed: Option<i64>,
 }
 
 impl FileFacts {
-    /// Facts of the file that was asked for as `key`, of so many bytes.
+    /// Facts of the Parquet file that was asked for as `key`, of so many bytes.
     #[must_use]
     pub fn of(key: &str, bytes: u64, metadata: &ParquetMetaData) -> Self {
         let file = metadata.file_metadata();
         let (eventsink, problem) = match footer_of(file) {
-            Ok(footer) if footer.rows != footer.parquet_rows => {
-                let words = format!("its footer says {} rows and Parquet counts {}", footer.rows, footer.parquet_rows);
-                (Some(footer), Some(words))
+            Ok(footer) => {
+                let differs = footer.parquet_rows.filter(|counted| *counted != footer.rows);
+                let words = |counted| format!("its footer says {} rows and Parquet counts {counted}", footer.rows);
+                let problem = differs.map(words);
+                (Some(footer), problem)
             }
-            Ok(footer) => (Some(footer), None),
             Err(error) => (None, Some(error.to_string())),
         };
         let columns = file.schema_descr().columns().iter().enumerate();
         Self {
             key: key.to_owned(),
             bytes,
-            rows: file.num_rows(),
+            format: Format::Parquet,
+            rows: Some(file.num_rows()),
             eventsink,
             problem,
             created_by: file.created_by().map(str::to_owned),
@@ -115,7 +119,7 @@ fn chunks(metadata: &ParquetMetaData, column: usize) -> impl Iterator<Item = &Co
 impl RowGroup {
     fn of(group: &RowGroupMetaData) -> Self {
         let bytes = group.columns().iter().fold(0_i64, |sum, column| sum.saturating_add(column.compressed_size()));
-        Self { rows: group.num_rows(), bytes, uncompressed: group.total_byte_size() }
+        Self { rows: group.num_rows(), bytes, uncompressed: Some(group.total_byte_size()) }
     }
 }
 
@@ -128,17 +132,19 @@ impl Column {
                 && column.self_type().get_basic_info().repetition() == Repetition::OPTIONAL,
             codecs: BTreeSet::new(),
             encodings: BTreeSet::new(),
-            bytes: 0,
-            uncompressed: 0,
+            bytes: None,
+            uncompressed: None,
         };
+        let (mut bytes, mut uncompressed) = (0_i64, 0_i64);
         for chunk in chunks {
             // `ZSTD(ZstdLevel(1))`: a file does not keep the level, so only the name says something.
             let codec = chunk.compression().to_string();
             facts.codecs.insert(codec.split('(').next().unwrap_or_default().to_lowercase());
             facts.encodings.extend(chunk.encodings().map(|encoding| encoding.to_string().to_lowercase()));
-            facts.bytes = facts.bytes.saturating_add(chunk.compressed_size());
-            facts.uncompressed = facts.uncompressed.saturating_add(chunk.uncompressed_size());
+            bytes = bytes.saturating_add(chunk.compressed_size());
+            uncompressed = uncompressed.saturating_add(chunk.uncompressed_size());
         }
+        (facts.bytes, facts.uncompressed) = (Some(bytes), Some(uncompressed));
         facts
     }
 }
@@ -166,7 +172,7 @@ fn type_words(column: &ColumnDescriptor) -> String {
     }
 }
 
-/// The first `count` rows of a file.
+/// The first `count` rows of a Parquet file.
 ///
 /// # Errors
 /// What cannot be decoded, in the words of the Parquet library.
@@ -226,19 +232,25 @@ impl FileFacts {
             say("rules", footer.rules.clone());
             say("written by", format!("eventsink {}, decoder {}", footer.version, footer.decoder_version));
         } else {
-            say("holds", format!("{} rows", self.rows));
+            say("holds", self.rows.map_or_else(|| "unknown".to_owned(), |rows| format!("{rows} rows")));
             say("written by", self.created_by.clone().unwrap_or_else(|| "unknown".to_owned()));
         }
         say("size", format!("{} bytes ({})", self.bytes, ByteSize::b(self.bytes)));
-        say("format", format!("Parquet, version {}", self.format_version));
+        say("format", format!("{}, version {}", self.format, self.format_version));
         lines
     }
 
     fn groups(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "\n{}", counted(self.row_groups.len() as u64, "row group"))?;
+        let noun = match self.format {
+            Format::Parquet => "row group",
+            // Only the header was read.
+            Format::Avro if self.rows.is_none() => return Ok(()),
+            Format::Avro => "block",
+        };
+        writeln!(f, "\n{}", counted(self.row_groups.len() as u64, noun))?;
         let mut rows = vec![cells(&["  rows", "bytes", "uncompressed"])];
         for group in self.row_groups.iter().take(GROUPS_SHOWN) {
-            rows.push([group.rows, group.bytes, group.uncompressed].iter().map(i64::to_string).collect());
+            rows.push(vec![group.rows.to_string(), group.bytes.to_string(), number(group.uncompressed)]);
         }
         table(f, 0, &rows)?;
         match self.row_groups.len().checked_sub(GROUPS_SHOWN) {
@@ -258,12 +270,17 @@ impl FileFacts {
                 (if column.nullable { "nullable" } else { "" }).to_owned(),
                 joined(&column.codecs),
                 joined(&column.encodings),
-                column.bytes.to_string(),
-                column.uncompressed.to_string(),
+                number(column.bytes),
+                number(column.uncompressed),
             ]);
         }
         table(f, 5, &rows)
     }
+}
+
+/// A number, or nothing where there is none.
+fn number(value: Option<i64>) -> String {
+    value.map(|value| value.to_string()).unwrap_or_default()
 }
 
 /// A value on one line; a shortened one says how long it is.

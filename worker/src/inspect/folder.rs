@@ -70,7 +70,7 @@ impl Entry {
             FileKind::DeadLetters => Kind::DeadLetters,
         };
         Self {
-            rows: Some(footer.parquet_rows),
+            rows: Some(footer.parquet_rows.unwrap_or(footer.rows)),
             topic: Some(footer.identity.topic.clone()),
             partition: Some(footer.identity.partition),
             first: Some(footer.first),

@@ -49,6 +49,11 @@ pub fn limits(settings: &Settings, budget: usize) -> Limits {
 /// Every setting that changes rows or keys.
 pub fn rules(settings: &Settings) -> Rules {
     Rules {
+        format: match settings.storage.format {
+            settings::Format::Parquet => files::Format::Parquet,
+            settings::Format::Avro => files::Format::Avro,
+        },
+        columns: settings.storage.columns.to_vec(),
         partition_by: match settings.storage.partition_by {
             settings::PartitionBy::EventTime => files::PartitionBy::EventTime,
             settings::PartitionBy::KafkaTimestamp => files::PartitionBy::KafkaTimestamp,
@@ -78,10 +83,15 @@ mod tests {
     #[test]
     fn every_setting_that_changes_rows_or_keys_reaches_the_rules() {
         let settings = from(serde_json::json!({
-            "storage": {"partition_by": "kafka_timestamp", "default_schema_version": "v7"},
+            "storage": {
+                "format": "avro", "columns": "tenant, region", "partition_by": "kafka_timestamp",
+                "default_schema_version": "v7",
+            },
             "events": {"non_cloud_events": "skip"},
         }));
         let expected = Rules {
+            format: files::Format::Avro,
+            columns: vec!["tenant".to_owned(), "region".to_owned()],
             partition_by: files::PartitionBy::KafkaTimestamp,
             default_schema_version: "v7".to_owned(),
             non_cloud_events: events::NonCloudEvents::Skip,

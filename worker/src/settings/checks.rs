@@ -8,7 +8,10 @@ use tracing_subscriber::EnvFilter;
 
 use super::error::{Mistakes, Problem};
 use super::layers;
+use crate::files::is_fixed_column;
 
+/// Each column costs a builder and a dictionary in every open file.
+const MOST_COLUMNS: usize = 32;
 const HOUR: Span = Span::from_secs(3600);
 const WEEK: Span = Span::from_secs(7 * 24 * 3600);
 
@@ -110,6 +113,7 @@ impl Checks<'_> {
                 "at most 128 letters, digits, `.`, `_` and `-`, not starting with `.` or `_`",
             );
         }
+        self.columns();
         let given = layers::find(self.merged, "storage.backend");
         if given.is_none_or(|backend| backend.kind == ValueKind::Nil) {
             self.missing("storage.backend", "one of s3, file");
@@ -123,6 +127,22 @@ impl Checks<'_> {
                 self.missing("storage.file.base_path", "the folder to write to, since storage.backend is file")
             }
             Backend::File => {}
+        }
+    }
+
+    fn columns(&mut self) {
+        let path = "storage.columns";
+        let columns = &self.settings.storage.columns;
+        for name in columns.iter().filter(|name| !is_extension(name)) {
+            let allowed = "names of extension attributes: a-z and 0-9 with a letter first, no attribute or column that \
+                           every file has, not dt or pid";
+            self.refuse(path, format!("{name:?}"), allowed);
+        }
+        if let Some(twice) = (1..columns.len()).find(|&i| columns[..i].contains(&columns[i])) {
+            self.refuse(path, format!("{:?} twice", columns[twice]), "different names");
+        }
+        if columns.len() > MOST_COLUMNS {
+            self.refuse(path, format!("{} names", columns.len()), format!("at most {MOST_COLUMNS}"));
         }
     }
 
@@ -255,6 +275,15 @@ fn is_server(server: &str) -> bool {
 /// Kafka's rule: `org.apache.kafka.common.internals.Topic.validate`.
 fn is_topic(name: &str) -> bool {
     (1..=249).contains(&name.len()) && name != "." && name != ".." && name.chars().all(is_plain)
+}
+
+/// CloudEvents 1.0.2, "Naming conventions"; Avro takes no digit in front. Readers make columns of the folders' names.
+fn is_extension(name: &str) -> bool {
+    const FOLDERS: [&str; 2] = ["dt", "pid"];
+    name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+        && !FOLDERS.contains(&name)
+        && !is_fixed_column(name)
 }
 
 fn is_folder(name: &str) -> bool {

@@ -405,6 +405,23 @@ fn a_secret_comes_from_its_file_without_the_newline_at_its_end() {
 }
 
 #[test]
+fn only_names_of_extension_attributes_are_columns_and_each_once() {
+    let of = |names: &str| mistakes(LEAST, &[("EVENTSINK__STORAGE__COLUMNS", names)]);
+    for name in ["Tenant", "tenant-id", "a_b", "ü", "1st", "id", "specversion", "data", "extensions", "dt", "pid"] {
+        let line = format!(
+            "storage.columns: {name:?} is not allowed; it must be names of extension attributes: a-z and 0-9 with a \
+             letter first, no attribute or column that every file has, not dt or pid (from variable \
+             EVENTSINK__STORAGE__COLUMNS)"
+        );
+        assert_eq!(of(&format!("tenant, {name}")), [line]);
+    }
+    assert!(of("tenant, region, tenant")[0].contains("\"tenant\" twice"));
+    let names = |count: u32| (0..count).map(|n| format!("a{n}")).collect::<Vec<_>>().join(",");
+    assert!(of(&names(33))[0].contains("33 names"));
+    assert_eq!(loaded(LEAST, &[("EVENTSINK__STORAGE__COLUMNS", &names(32))]).storage.columns.len(), 32);
+}
+
+#[test]
 fn a_secret_given_twice_or_not_readable_is_a_mistake() {
     let env = [
         ("EVENTSINK__KAFKA__SASL__PASSWORD", "p"),

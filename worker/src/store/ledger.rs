@@ -9,7 +9,7 @@ use crate::cut::manifest::{
     Genesis, MANIFEST_VERSION, Manifest, Owner, cut_key, cuts_prefix, done_key, genesis_key, lost_key, rules_key,
 };
 use crate::cut::{Hold, HoldReason, PutOutcome};
-use crate::files::{Footer, PlannedFile, Rules, TAIL_HINT, TailError, read_footer};
+use crate::files::{Footer, Format, PlannedFile, Rules, TAIL_HINT, TailError, read_footer};
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -247,13 +247,13 @@ impl Ledger {
     async fn is_planned(&self, cut: &Manifest, plan: &PlannedFile) -> Result<bool, String> {
         let mut len = TAIL_HINT;
         loop {
-            let Some(tail) = self.patiently("read footer", || self.store.tail(&plan.key, len)).await else {
+            let Some(tail) = self.patiently("read footer", || self.store.telling(&plan.key, len)).await else {
                 return Ok(false);
             };
             let differs = |detail: String| {
                 format!("{} is not the file that manifest {} plans: {detail}; move it away", plan.key, cut.nonce)
             };
-            match read_footer(&tail.bytes, tail.size) {
+            match read_footer(Format::of(&plan.key), &tail.bytes, tail.size) {
                 Ok(footer) => return same(&footer, cut, plan).map(|()| true).map_err(differs),
                 Err(TailError::NeedMore(need)) if need > len => len = need,
                 Err(error) => return Err(differs(error.to_string())),

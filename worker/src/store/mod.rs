@@ -21,6 +21,7 @@ use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutPayload};
 
+use crate::files::Format;
 use error::Location;
 pub use error::{StoreError, StoreErrorKind};
 pub use eventsink_crds::settings::Secret;
@@ -62,10 +63,10 @@ pub enum Put {
     Exists,
 }
 
-/// The end of an object.
+/// The end of an object, or its beginning.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tail {
-    /// The last bytes, fewer than asked for when the object is shorter.
+    /// The bytes, fewer than asked for when the object is shorter.
     pub bytes: Bytes,
     /// Size of the whole object in bytes.
     pub size: u64,
@@ -141,13 +142,29 @@ impl Store {
 
     /// The last `len` bytes and the size of the whole, or `None` when there is no object.
     pub async fn tail(&self, key: &str, len: u64) -> Result<Option<Tail>, StoreError> {
+        self.part(&format!("get the end of {key}"), key, len, GetRange::Suffix(len)).await
+    }
+
+    /// The first `len` bytes and the size of the whole, or `None` when there is no object.
+    pub async fn head(&self, key: &str, len: u64) -> Result<Option<Tail>, StoreError> {
+        self.part(&format!("get the beginning of {key}"), key, len, GetRange::Bounded(0..len)).await
+    }
+
+    /// So many bytes of the part of a data file in which it tells about itself: the end, or of Avro the beginning.
+    pub async fn telling(&self, key: &str, len: u64) -> Result<Option<Tail>, StoreError> {
+        match Format::of(key) {
+            Format::Parquet => self.tail(key, len).await,
+            Format::Avro => self.head(key, len).await,
+        }
+    }
+
+    async fn part(&self, what: &str, key: &str, len: u64, range: GetRange) -> Result<Option<Tail>, StoreError> {
         let nothing = |size| Tail { bytes: Bytes::new(), size };
         if len == 0 {
             return Ok(self.size(key).await?.map(nothing));
         }
-        let range = Some(GetRange::Suffix(len));
-        let options = GetOptions { range, ..GetOptions::default() };
-        match self.read(&format!("get the end of {key}"), key, options).await {
+        let options = GetOptions { range: Some(range), ..GetOptions::default() };
+        match self.read(what, key, options).await {
             // HTTP has no range of an empty object.
             Err(error) if error.kind() == StoreErrorKind::Other => match self.size(key).await? {
                 Some(0) => Ok(Some(nothing(0))),

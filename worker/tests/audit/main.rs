@@ -156,6 +156,30 @@ async fn a_truncated_file_is_named() {
 }
 
 #[tokio::test]
+async fn a_healthy_bucket_of_avro_is_green_by_the_beginnings_of_its_files() {
+    let (bucket, _) = Bucket::healthy_in_avro().await;
+    let report = bucket.audit().await;
+    assert_eq!(report.findings, []);
+    assert_eq!(report.verdict(), "audit: green: 17 offsets of 2 partitions accounted for in 8 files");
+}
+
+#[tokio::test]
+async fn an_avro_file_that_was_cut_short_grew_or_is_another_one_is_named() {
+    let (bucket, cuts) = Bucket::healthy_in_avro().await;
+    let (key, body) = (cuts[1].file(0), cuts[1].files[0].body.to_vec());
+    let grown = [&body[..], b"more"].concat();
+    for (length, body) in [(body.len() - 20, &body[..body.len() - 20]), (grown.len(), &grown)] {
+        bucket.overwrite(key, body);
+        let words = format!("it has {length} bytes, and by its header");
+        assert_says(&bucket.finding().await, FindingKind::DamagedFile, key, &words);
+    }
+    bucket.overwrite(key, "");
+    assert_says(&bucket.finding().await, FindingKind::DamagedFile, key, "does not end within 0 bytes");
+    bucket.overwrite(key, &cuts[2].files[0].body);
+    assert_says(&bucket.finding().await, FindingKind::DifferentFile, key, "its cut is 10..13, planned is 6..10");
+}
+
+#[tokio::test]
 async fn an_empty_file_is_named() {
     let (bucket, cuts) = Bucket::healthy().await;
     bucket.overwrite(cuts[1].file(0), "");

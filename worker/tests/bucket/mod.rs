@@ -10,7 +10,7 @@ use eventsink_worker::audit::{Depth, Finding, Report, audit};
 use eventsink_worker::cut::manifest::{cut_key, done_key, genesis_key, lost_key, rules_key};
 use eventsink_worker::cut::{GENESIS_NONCE, Genesis, MANIFEST_VERSION, Manifest, Owner, PartitionStart, Ranges};
 use eventsink_worker::events::{DECODER_VERSION, Data, Event, Record};
-use eventsink_worker::files::{Close, CutWriter, EncodedFile, Encoding, Identity, Rules, empty_file};
+use eventsink_worker::files::{Close, CutWriter, EncodedFile, Encoding, Format, Identity, Rules, empty_file};
 use eventsink_worker::store::{Backend, Put, Store, StoreOptions};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -70,11 +70,15 @@ impl Bucket {
     }
 
     pub async fn of(ledger: &str) -> Self {
+        Self::under(ledger, Rules::default()).await
+    }
+
+    async fn under(ledger: &str, rules: Rules) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let backend = Backend::File { base_path: folder.path().join("base") };
         let store = Store::open(&StoreOptions { backend }).unwrap();
         let ledger = ledger.to_owned();
-        let bucket = Self { folder, store, ledger, rules: Arc::new(Rules::default()), tips: BTreeMap::new() };
+        let bucket = Self { folder, store, ledger, rules: Arc::new(rules), tips: BTreeMap::new() };
         let owner = Owner {
             version: MANIFEST_VERSION,
             ledger: bucket.ledger.clone(),
@@ -94,7 +98,16 @@ impl Bucket {
 
     /// Three cuts in partition 0 and one in partition 1, with every fate an offset can have but a loss.
     pub async fn healthy() -> (Self, Vec<Cut>) {
-        let mut bucket = Self::new().await;
+        Self::healthy_under(Rules::default()).await
+    }
+
+    /// The same in Avro.
+    pub async fn healthy_in_avro() -> (Self, Vec<Cut>) {
+        Self::healthy_under(Rules { format: Format::Avro, ..Rules::default() }).await
+    }
+
+    async fn healthy_under(rules: Rules) -> (Self, Vec<Cut>) {
+        let mut bucket = Self::under(LEDGER, rules).await;
         let rows = [Row("v1"); 4];
         let cuts = vec![
             bucket.finish(0, &[Row("v1"), Dead, Row("v2"), Filtered, Absent, Row("v1")]).await,

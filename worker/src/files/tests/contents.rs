@@ -1,6 +1,6 @@
 //! What is in a file: columns, values, digests, pages.
 
-use parquet::basic::Encoding as PageEncoding;
+use ::parquet::basic::Encoding as PageEncoding;
 
 use super::*;
 use crate::events::Time;
@@ -27,7 +27,7 @@ message eventsink {
 ";
 
 /// The columns of [`varied_rows`], line by line.
-const VARIED_LINES: &[&str] = &[
+pub(super) const VARIED_LINES: &[&str] = &[
     r#""1.0" | "id-1" | "/shop" | "com.example.order" | "order/1" | 1766311200000001UTC | "2025-12-21T10:00:00.0000019Z" | "application/json" | "https://example.com/order" | ["b"="2", "a"=""] | "{\"n\": 1.0, \"ü\":\"☃\"}" | null | "user-events" | 0 | 10 | 1766311200000000UTC | b"k\xff" | ["trace"=b"\x00\x01", "trace"=b"", ""=null, "café\\xFF\\xC3"=b"x"]"#,
     r#""1.0" | "" | "/shop" | "com.example.order" | "" | -62167219200000000UTC | null | "" | "" | [] | "" | null | "user-events" | 0 | 11 | 1766311200000000UTC | b"" | []"#,
     r#""1.0" | "id-1" | "/shop" | "com.example.order" | null | null | null | null | null | [] | null | b"\x00\xff\x80" | "user-events" | 0 | 13 | 1766311200000000UTC | null | []"#,
@@ -35,7 +35,7 @@ const VARIED_LINES: &[&str] = &[
     r#""1.0" | "id-1" | "/shop" | "com.example.order" | null | null | null | null | null | [] | null | null | "user-events" | 0 | 15 | 1766311200000000UTC | null | []"#,
 ];
 
-const DEAD_LINES: &[&str] = &[
+pub(super) const DEAD_LINES: &[&str] = &[
     r#""MalformedJson" | "ends inside an object" | "user-events" | 0 | 3 | 1766311200000000UTC | b"k" | ["h"=null] | b"{\"id\":\"1\",\xff\x00 and more""#,
     r#""EmptyBody" | "" | "user-events" | 0 | 4 | 1766311200000000UTC | null | [] | null"#,
 ];

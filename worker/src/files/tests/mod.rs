@@ -1,12 +1,14 @@
 //! What users and the ledger see of whole files.
 
+mod avro;
+mod columns;
 mod contents;
 mod cuts;
 mod footers;
 
+use ::parquet::file::metadata::ParquetMetaDataReader;
+use ::parquet::schema::printer::print_schema;
 use bytes::Bytes;
-use parquet::file::metadata::ParquetMetaDataReader;
-use parquet::schema::printer::print_schema;
 
 use super::testing::*;
 use super::*;
@@ -55,7 +57,11 @@ fn schema_text(body: &Bytes) -> String {
 }
 
 fn dead_file() -> EncodedFile {
-    let mut writer = writer();
+    dead_file_under(Rules::default())
+}
+
+fn dead_file_under(rules: Rules) -> EncodedFile {
+    let mut writer = writer_with(rules, Encoding::default());
     let headers = [Header { name: b"h", value: None }];
     let bad = Record { key: Some(b"k"), value: Some(b"{\"id\":\"1\",\xff\0 and more"), headers: &headers, ..record(3) };
     writer.dead(&bad, "MalformedJson", "ends inside an object").unwrap();
@@ -80,5 +86,6 @@ fn plan_of_two_versions() -> (Vec<(Record<'static>, Event<'static>)>, Vec<Planne
 }
 
 fn footer_of(body: &Bytes) -> Footer {
-    read_footer(body, body.len() as u64).unwrap()
+    let format = if body.starts_with(b"Obj") { Format::Avro } else { Format::Parquet };
+    read_footer(format, body, body.len() as u64).unwrap()
 }

@@ -3,7 +3,7 @@
 use super::{Flight, Partition, Replay, policy};
 use crate::cut::{CutPlan, Effect, HoldReason, Input, MANIFEST_VERSION, Manifest};
 use crate::events::DECODER_VERSION;
-use crate::files::{Close, EncodedFile, FileKind, read_footer};
+use crate::files::{Close, EncodedFile, FileKind, Format, read_footer};
 use crate::kafka::poll::Command;
 use crate::runtime::lane::Done;
 use crate::store::ledger::nonce;
@@ -192,7 +192,7 @@ impl Partition {
         self.policy = policy(&self.rules);
         let result = encoded.and_then(|files| {
             let files = in_plan_order(files, &manifest)?;
-            let differs = |at: &&usize| !incomplete && !is_whole(&files[**at].body);
+            let differs = |at: &&usize| !incomplete && !is_whole(&files[**at]);
             if let Some(at) = missing.iter().find(differs) {
                 return Err(format!(
                     "decoder {DECODER_VERSION} does not give the rows of {} that decoder {} promised in manifest {}: \
@@ -252,6 +252,6 @@ fn in_plan_order(mut files: Vec<EncodedFile>, manifest: &Manifest) -> Result<Vec
 }
 
 /// True when a file has all the rows that were planned for it.
-fn is_whole(body: &Bytes) -> bool {
-    read_footer(body, body.len() as u64).is_ok_and(|footer| !footer.incomplete)
+fn is_whole(EncodedFile { plan, body }: &EncodedFile) -> bool {
+    read_footer(Format::of(&plan.key), body, body.len() as u64).is_ok_and(|footer| !footer.incomplete)
 }

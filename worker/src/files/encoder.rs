@@ -1,0 +1,79 @@
+//! What turns columns into the bytes of a file: one trait, a format each behind it. Nothing above this line of the
+//! room knows how a format works.
+
+use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
+use bytes::Bytes;
+use parquet::file::properties::WriterProperties;
+
+use super::avro::AvroEncoder;
+use super::parquet::ParquetEncoder;
+use super::{Compression, EncodeError, Encoding, FileKind, Format, Identity, Rules, schema};
+
+/// Names and values of a footer, in the order in which they are written.
+pub(super) type KeyValues = Vec<(String, String)>;
+
+/// One file while its columns arrive.
+pub(super) trait Encoder: Send {
+    /// Adds rows.
+    fn write(&mut self, batch: &RecordBatch) -> Result<(), EncodeError>;
+
+    /// Bytes of the file if it ended now.
+    fn encoded(&self) -> usize;
+
+    /// Bytes held. A quarter is added to what grows: a budget that counts too little ends in a killed process.
+    fn memory(&self) -> usize;
+
+    /// Ends the file, which says `footer` of itself.
+    fn finish(self: Box<Self>, footer: KeyValues) -> Result<Bytes, EncodeError>;
+}
+
+/// How all files of a cut are encoded.
+pub(super) struct Profile {
+    format: OfFormat,
+    rows: SchemaRef,
+    dead: SchemaRef,
+}
+
+enum OfFormat {
+    Parquet { properties: WriterProperties, row_group_bytes: usize },
+    Avro(Compression),
+}
+
+impl Profile {
+    pub(super) fn new(rules: &Rules, encoding: Encoding) -> Self {
+        let Encoding { compression, row_group_bytes } = encoding;
+        let format = match rules.format {
+            Format::Parquet => {
+                let properties = schema::properties(compression, &rules.columns);
+                OfFormat::Parquet { properties, row_group_bytes }
+            }
+            Format::Avro => OfFormat::Avro(compression),
+        };
+        Self { format, rows: schema::rows(&rules.columns), dead: schema::dead_letters() }
+    }
+
+    /// The columns of files of a kind.
+    pub(super) fn schema(&self, kind: FileKind) -> &SchemaRef {
+        match kind {
+            FileKind::Rows => &self.rows,
+            FileKind::DeadLetters => &self.dead,
+        }
+    }
+
+    /// Opens a file of a kind; `first` is the offset of its first row.
+    pub(super) fn open(
+        &self,
+        kind: FileKind,
+        identity: &Identity,
+        first: i64,
+    ) -> Result<Box<dyn Encoder>, EncodeError> {
+        let schema = self.schema(kind);
+        Ok(match &self.format {
+            OfFormat::Parquet { properties, row_group_bytes } => {
+                Box::new(ParquetEncoder::new(schema, properties, *row_group_bytes)?)
+            }
+            OfFormat::Avro(compression) => Box::new(AvroEncoder::new(kind, schema, *compression, (identity, first))?),
+        })
+    }
+}
