@@ -5,7 +5,6 @@ use crate::kafka::client;
 use crate::kafka::connect::connect;
 use crate::lag::{LagError, lag};
 use clap::Args;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// How long the cluster may take to answer the first question.
@@ -46,7 +45,7 @@ impl Lag {
         };
         let kafka = &settings.kafka;
         let consumer = match client::consumer(kafka, PREFETCH) {
-            Ok(consumer) => Arc::new(consumer),
+            Ok(consumer) => consumer,
             Err(error) => return failed(FAILED, &error),
         };
         let cluster = match connect(&consumer, &kafka.bootstrap_servers, &kafka.consumer.topics, PATIENCE) {

@@ -1,7 +1,7 @@
 //! The settings that change rows or keys. An old cut is finished under its own rules, so they are kept
 //! in the bucket under their digest. May hold no setting that leaves rows and keys as they are.
 
-use crate::events::NonCloudEvents;
+use crate::events::{Lenient, NonCloudEvents};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -44,6 +44,9 @@ pub struct Rules {
     pub max_open_keys: u32,
     /// Policy for records that are not CloudEvents at all.
     pub non_cloud_events: NonCloudEvents,
+    /// Rules that events may break.
+    #[serde(default, skip_serializing_if = "Lenient::is_empty")]
+    pub lenient: Lenient,
 }
 
 impl Default for Rules {
@@ -55,6 +58,7 @@ impl Default for Rules {
             default_schema_version: "v1".to_owned(),
             max_open_keys: 64,
             non_cloud_events: NonCloudEvents::Reject,
+            lenient: Lenient::default(),
         }
     }
 }
@@ -90,6 +94,7 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::events::Leniency;
 
     #[test]
     fn the_digest_of_the_default_rules_never_changes() {
@@ -110,6 +115,11 @@ mod tests {
             Rules { default_schema_version: "v2".into(), ..base.clone() },
             Rules { max_open_keys: 1, ..base.clone() },
             Rules { non_cloud_events: NonCloudEvents::Skip, ..base.clone() },
+            Rules { non_cloud_events: NonCloudEvents::Wrap, ..base.clone() },
+            Rules { non_cloud_events: NonCloudEvents::AssumeStructured, ..base.clone() },
+            Rules { lenient: [Leniency::HeaderCase].into_iter().collect(), ..base.clone() },
+            Rules { lenient: [Leniency::TimeSpace].into_iter().collect(), ..base.clone() },
+            Rules { lenient: [Leniency::ExtensionNames].into_iter().collect(), ..base.clone() },
         ];
         for other in others {
             assert_ne!(other.digest(), base.digest(), "{other:?}");
@@ -118,7 +128,8 @@ mod tests {
 
     #[test]
     fn stored_rules_read_back_as_they_were() {
-        let rules = Rules { default_schema_version: "a\"ü/".into(), ..Rules::default() };
+        let lenient = [Leniency::TimeSpace].into_iter().collect();
+        let rules = Rules { default_schema_version: "a\"ü/".into(), lenient, ..Rules::default() };
         let read: Rules = serde_json::from_str(&rules.canonical_json()).unwrap();
         assert_eq!(read, rules);
     }
