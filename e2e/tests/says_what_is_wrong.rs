@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use eventsink_e2e::{
-    Access, Kafka, Mechanism, Mix, S3, Target, TokenEndpoint, Worker, Workspace, patiently, produce, settings, sink, verify, worker,
+    Access, Kafka, Mechanism, Mix, S3, Target, TokenEndpoint, Worker, Workspace, patiently, produce, settings, sink,
+    verify, worker,
 };
 use serde_json::{Value, json};
 

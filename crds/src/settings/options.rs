@@ -187,10 +187,7 @@ const PROMISES: &[(&str, &str)] = &[
     ("group.protocol", "the consumer protocol of this library stalls in rebalances and commits under stale epochs"),
     ("group.protocol.type", "only consumer groups are joined"),
     ("group.remote.assignor", "it belongs to the consumer protocol, which is not used"),
-    (
-        "group.instance.id",
-        "all workers of a sink share these settings, and two members of one id shut each other out",
-    ),
+    ("group.instance.id", "all workers of a sink share these settings, and two members of one id shut each other out"),
     ("coordinator.query.interval.ms", "the library finds a coordinator that moved by itself"),
     ("statistics.interval.ms", "nobody reads these statistics; the metrics are on observability.listen"),
     ("topic.blacklist", "topics are named one by one in kafka.consumer.topics"),

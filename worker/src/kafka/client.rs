@@ -116,7 +116,11 @@ fn options(config: &mut ClientConfig, kafka: &Kafka, prefetch: usize) {
     }
     // Read-ahead at most four times of what is meant for it, a quarter of the budget, where only the process knows it.
     let limit = (prefetch >> 10).max(1024) * 4;
-    if kafka.options.get("queued.max.messages.kbytes").is_some_and(|kib| kib.parse().is_ok_and(|kib: usize| kib > limit)) {
+    if kafka
+        .options
+        .get("queued.max.messages.kbytes")
+        .is_some_and(|kib| kib.parse().is_ok_and(|kib: usize| kib > limit))
+    {
         config.set("queued.max.messages.kbytes", limit.to_string());
     }
 }
@@ -194,4 +198,28 @@ pub fn may_use_group(
     }
     let answer = consumer.committed_offsets(list, timeout);
     answer.map(drop).map_err(|error| format!("consumer group: {error}: allow this user to read the group"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use eventsink_crds::settings::{SaslMechanism, SecurityProtocol};
+
+    #[test]
+    fn options_replace_our_defaults_but_not_what_the_budget_allows() {
+        let given = [("fetch.queue.backoff.ms", "7"), ("queued.max.messages.kbytes", "999999")];
+        let kafka = Kafka { options: given.into_iter().collect(), ..Kafka::default() };
+        let config = config(&kafka, 8 << 20);
+        assert_eq!(config.get("fetch.queue.backoff.ms"), Some("7"));
+        assert_eq!(config.get("queued.max.messages.kbytes"), Some("32768"));
+    }
+
+    #[test]
+    fn a_login_by_tokens_gives_the_library_no_password() {
+        let mut kafka = Kafka { security_protocol: SecurityProtocol::SaslSsl, ..Kafka::default() };
+        kafka.sasl.mechanism = SaslMechanism::OAuthBearer;
+        let config = config(&kafka, 1 << 20);
+        assert_eq!(config.get("sasl.mechanism"), Some("OAUTHBEARER"));
+        assert_eq!(config.get("sasl.password"), None);
+    }
 }

@@ -4,8 +4,8 @@
 //! Every pointer taken here belongs to an event, a list or a consumer that outlives the borrow.
 #![allow(unsafe_code)]
 
-use rdkafka::client::{Client, ClientContext};
 use rdkafka::TopicPartitionList;
+use rdkafka::client::{Client, ClientContext};
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka_sys as sys;

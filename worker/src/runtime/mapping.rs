@@ -60,11 +60,16 @@ pub fn rules(settings: &Settings) -> Rules {
             settings::NonCloudEvents::Wrap => events::NonCloudEvents::Wrap,
             settings::NonCloudEvents::AssumeStructured => events::NonCloudEvents::AssumeStructured,
         },
-        lenient: settings.events.lenient.iter().map(|leniency| match leniency {
-            settings::Leniency::HeaderCase => events::Leniency::HeaderCase,
-            settings::Leniency::TimeSpace => events::Leniency::TimeSpace,
-            settings::Leniency::ExtensionNames => events::Leniency::ExtensionNames,
-        }).collect(),
+        lenient: settings
+            .events
+            .lenient
+            .iter()
+            .map(|leniency| match leniency {
+                settings::Leniency::HeaderCase => events::Leniency::HeaderCase,
+                settings::Leniency::TimeSpace => events::Leniency::TimeSpace,
+                settings::Leniency::ExtensionNames => events::Leniency::ExtensionNames,
+            })
+            .collect(),
         ..Rules::default()
     }
 }

@@ -115,3 +115,114 @@ fn is_link_local(url: &Url) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{LEAST, loaded, mistakes};
+    use super::*;
+
+    const OAUTH: &str = "  security_protocol: SASL_SSL\n  sasl:\n    mechanism: OAUTHBEARER\n    oauth: \
+                         {token_url: 'https://login/token', client_id: c, client_secret: hunter2, \
+                         extensions: {logicalCluster: lkc-1}}\n  consumer";
+
+    fn with_oauth() -> String {
+        LEAST.replace("  consumer", OAUTH)
+    }
+
+    fn with_options(options: &str) -> String {
+        LEAST.replace("  consumer", &format!("  options: {{{options}}}\n  consumer"))
+    }
+
+    #[test]
+    fn a_login_by_tokens_needs_no_user_and_keeps_the_case_of_extensions() {
+        let settings = loaded(&with_oauth(), &[]);
+        assert!(settings.kafka.logs_in_with_tokens());
+        let extensions = &settings.kafka.sasl.oauth.extensions;
+        assert_eq!(extensions.get("logicalCluster").map(String::as_str), Some("lkc-1"));
+        assert!(!format!("{settings:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn a_login_by_tokens_asks_for_all_that_it_needs() {
+        let env =
+            [("EVENTSINK__KAFKA__SECURITY_PROTOCOL", "SASL_SSL"), ("EVENTSINK__KAFKA__SASL__MECHANISM", "OAUTHBEARER")];
+        let lines = mistakes(LEAST, &env);
+        let paths: Vec<&str> = lines.iter().filter_map(|line| line.split(':').next()).collect();
+        assert_eq!(paths, ["client_id", "client_secret", "token_url"].map(|key| format!("kafka.sasl.oauth.{key}")));
+    }
+
+    #[test]
+    fn tokens_are_asked_for_over_https_at_no_metadata_service() {
+        let path = "EVENTSINK__KAFKA__SASL__OAUTH__TOKEN_URL";
+        for (url, why) in [
+            ("http://login/token", "insecure_http"),
+            ("https://a:hunter2@login/token", "without a login"),
+            ("https://169.254.169.254/token", "link-local"),
+            ("https://[fe80::1]/token", "link-local"),
+            ("file:///etc/passwd", "a URL such as"),
+            ("login", "a URL such as"),
+        ] {
+            let lines = mistakes(&with_oauth(), &[(path, url)]);
+            assert!(lines.len() == 1 && lines[0].contains(why) && !lines[0].contains("hunter2"), "{url}: {lines:?}");
+        }
+        let insecure = ("EVENTSINK__KAFKA__SASL__OAUTH__INSECURE_HTTP", "true");
+        let settings = loaded(&with_oauth(), &[(path, "http://login/token"), insecure]);
+        assert_eq!(settings.warnings().len(), 1, "{:?}", settings.warnings());
+    }
+
+    #[test]
+    fn extensions_follow_the_grammar_of_their_protocol() {
+        let text = with_oauth().replace("logicalCluster: lkc-1", "auth: x, a_b: x, ok: \"a\\tb\"");
+        assert_eq!(mistakes(&text, &[]).len(), 3);
+    }
+
+    #[test]
+    fn options_come_by_name_from_the_file_and_by_sections_from_variables() {
+        let text =
+            with_options("socket.keepalive.enable: true, reconnect.backoff.ms: 50, reconnect.backoff.max.ms: 70");
+        let settings = loaded(&text, &[("EVENTSINK__KAFKA__OPTIONS__RECONNECT__BACKOFF__MS", "60")]);
+        let options: Vec<(&str, &str)> = settings.kafka.options.iter().collect();
+        let expected =
+            [("reconnect.backoff.max.ms", "70"), ("reconnect.backoff.ms", "60"), ("socket.keepalive.enable", "true")];
+        assert_eq!(options, expected);
+    }
+
+    #[test]
+    fn an_option_that_is_not_passed_on_says_why_and_where_it_stands() {
+        let text = with_options("plugin.library.paths: x, group.id: y, socket.timeout: 1, auto.offset.reset: earliest");
+        assert_eq!(
+            mistakes(&text, &[]),
+            [
+                "kafka.options.auto.offset.reset: is not passed on: the ledger says where to read on; use kafka.consumer.start_from and kafka.on_loss (from application.yaml:4)",
+                "kafka.options.group.id: is not passed on: it has a key of its own; use kafka.consumer.group_id (from application.yaml:4)",
+                "kafka.options.plugin.library.paths: is not passed on: it loads code into the worker (from application.yaml:4)",
+                "kafka.options.socket.timeout: unknown key; did you mean `socket.timeout.ms`? (from application.yaml:4)",
+            ]
+        );
+    }
+
+    #[test]
+    fn the_library_judges_values_in_its_own_words() {
+        let lines = mistakes(&with_options("socket.timeout.ms: 5, broker.address.family: v5"), &[]);
+        assert!(
+            lines[0].contains("Invalid value") && lines[1].contains("outside allowed range 10..300000"),
+            "{lines:?}"
+        );
+    }
+
+    #[test]
+    fn an_option_stays_within_the_memory_budget_and_above_what_batches_need() {
+        let wide = "receive.message.max.bytes: 99999999, queued.max.messages.kbytes: 16385, fetch.max.bytes: 16777217";
+        let budget = [("EVENTSINK__MEMORY__BUDGET", "64MiB")];
+        assert_eq!(mistakes(&with_options(wide), &budget).len(), 3);
+        let fits = "receive.message.max.bytes: 200000000, queued.max.messages.kbytes: 16384, fetch.max.bytes: 16777216";
+        loaded(&with_options(fits), &budget);
+    }
+
+    #[test]
+    fn the_library_knows_every_option_that_is_passed_on() {
+        let client = ClientConfig::new().create_native_config().unwrap();
+        let unknown: Vec<_> = PASSED_ON.iter().filter(|name| client.get(name).is_err()).collect();
+        assert!(unknown.is_empty(), "{unknown:?}");
+    }
+}

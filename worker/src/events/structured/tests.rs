@@ -7,7 +7,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde::de::IgnoredAny;
 
-use super::super::{Data, Decoded, Event, Header, Policy, Reason, Record, decode};
+use super::super::{Data, Decoded, Event, Header, Place, Policy, Reason, Record, decode};
 
 const ROUNDS: usize = 50_000;
 

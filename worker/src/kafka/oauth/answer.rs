@@ -52,7 +52,9 @@ fn seconds(value: &serde_json::Value) -> Option<u64> {
     match value {
         serde_json::Value::String(text) => text.trim().parse().ok(),
         // Some write 3600.0.
-        value => value.as_u64().or_else(|| value.as_f64().filter(|&seconds| seconds >= 0.0).map(|seconds| seconds as u64)),
+        value => {
+            value.as_u64().or_else(|| value.as_f64().filter(|&seconds| seconds >= 0.0).map(|seconds| seconds as u64))
+        }
     }
 }
 

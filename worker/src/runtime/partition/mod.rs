@@ -443,3 +443,17 @@ impl Drop for Partition {
 fn policy(rules: &Rules) -> Policy {
     Policy { non_cloud_events: rules.non_cloud_events, lenient: rules.lenient }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::events::{Leniency, NonCloudEvents};
+
+    #[test]
+    fn records_are_decoded_as_the_rules_of_their_cut_say() {
+        let lenient = [Leniency::ExtensionNames].into_iter().collect();
+        let rules = Rules { non_cloud_events: NonCloudEvents::Wrap, lenient, ..Rules::default() };
+        assert_eq!(policy(&rules), Policy { non_cloud_events: NonCloudEvents::Wrap, lenient });
+        assert_eq!(policy(&Rules::default()), Policy::default());
+    }
+}
