@@ -24,6 +24,8 @@ pub enum Mechanism {
     ScramSha512,
     /// PLAIN.
     Plain,
+    /// OAUTHBEARER; its section `oauth` is [`crate::TokenEndpoint::settings`].
+    OAuthBearer,
 }
 
 impl Mechanism {
@@ -32,6 +34,7 @@ impl Mechanism {
             Self::ScramSha256 => "SCRAM-SHA-256",
             Self::ScramSha512 => "SCRAM-SHA-512",
             Self::Plain => "PLAIN",
+            Self::OAuthBearer => "OAUTHBEARER",
         }
     }
 }
@@ -90,8 +93,10 @@ impl Kafka {
     #[must_use]
     pub fn settings(&self, access: Access) -> Value {
         let at = &self.addresses;
-        let sasl =
-            |mechanism: Mechanism| json!({"mechanism": mechanism.name(), "username": at.user, "password": at.password});
+        let sasl = |mechanism: Mechanism| match mechanism {
+            Mechanism::OAuthBearer => json!({"mechanism": mechanism.name()}),
+            _ => json!({"mechanism": mechanism.name(), "username": at.user, "password": at.password}),
+        };
         match access {
             Access::Plaintext => {
                 json!({"bootstrap_servers": at.plaintext, "security_protocol": "PLAINTEXT"})

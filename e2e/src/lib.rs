@@ -10,6 +10,7 @@ pub mod produce;
 mod rig;
 pub mod s3;
 pub mod settings;
+pub mod tokens;
 pub mod verify;
 pub mod worker;
 
@@ -19,5 +20,6 @@ pub use produce::{Produced, produce};
 pub use rig::{Workspace, patiently};
 pub use s3::S3;
 pub use settings::{Target, sink};
+pub use tokens::TokenEndpoint;
 pub use verify::{count_with_duckdb, verify};
 pub use worker::{Finished, Worker};

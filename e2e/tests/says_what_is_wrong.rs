@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use eventsink_e2e::{
-    Access, Kafka, Mechanism, Mix, S3, Target, Worker, Workspace, patiently, produce, settings, sink, verify, worker,
+    Access, Kafka, Mechanism, Mix, S3, Target, TokenEndpoint, Worker, Workspace, patiently, produce, settings, sink,
+    verify, worker,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const SCRAM: Access = Access::SaslSsl(Mechanism::ScramSha512);
 
@@ -60,6 +61,23 @@ fn a_wrong_password_is_named_and_retried() {
     let mut case = Case::new();
     case.settings["kafka"]["sasl"]["password"] = "wrong-password".into();
     case.says(&["authentication"]);
+}
+
+#[test]
+fn a_wrong_client_secret_is_named_and_retried_until_the_endpoint_takes_it() {
+    let endpoint = TokenEndpoint::start(Duration::from_secs(600));
+    let mut case = Case::new();
+    case.settings["kafka"] = Kafka::shared().settings(Access::SaslSsl(Mechanism::OAuthBearer));
+    case.settings["kafka"]["consumer"] = json!({"group_id": case.topic, "topics": [case.topic]});
+    case.settings["kafka"]["sasl"]["oauth"] = endpoint.settings();
+    endpoint.refuse(true);
+    case.says(&["401", "invalid_client", "kafka.sasl.oauth"]);
+
+    let mut worker = case.start(&case.config());
+    worker.wait_until_log_says(&["invalid_client"]);
+    endpoint.refuse(false);
+    worker.wait_until_ready();
+    assert!(!worker.log().contains(TokenEndpoint::SECRET), "{}", worker.log());
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! Feeds the decoder arbitrary records. It must not panic, must explain each rejection in bounds, and
+//! Feeds the decoder arbitrary records, each under every policy for records that are no CloudEvents,
+//! strict and as lenient as can be. It must not panic, must explain each rejection in bounds, and
 //! must keep the bytes of binary data. `cargo +nightly fuzz run decode` in this folder starts it.
 //!
 //! An input is a record: lines `name: value` as headers (a line without colon has a null value), an
@@ -10,7 +11,9 @@
 #[path = "../../worker/src/events/mod.rs"]
 mod events;
 
-use events::{Data, Decoded, Header, Policy, Record, decode};
+use events::{
+    Data, Decoded, Header, Leniency, Lenient, NonCloudEvents, Place, Policy, Record, decode,
+};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {
@@ -26,9 +29,32 @@ fuzz_target!(|input: &[u8]| {
         value,
         headers: &headers,
     };
-    match decode(&record, &Policy::default()) {
+    let lenient = [
+        Leniency::HeaderCase,
+        Leniency::TimeSpace,
+        Leniency::ExtensionNames,
+    ];
+    for non_cloud_events in [
+        NonCloudEvents::Reject,
+        NonCloudEvents::Skip,
+        NonCloudEvents::Wrap,
+        NonCloudEvents::AssumeStructured,
+    ] {
+        for lenient in [Lenient::default(), lenient.into_iter().collect()] {
+            check(&record, &Policy { non_cloud_events, lenient });
+        }
+    }
+});
+
+fn check(record: &Record<'_>, policy: &Policy) {
+    let at = Place {
+        topic: "orders",
+        partition: 3,
+    };
+    match decode(record, at, policy) {
         Decoded::Event(event, _) => {
-            let structured = headers
+            let announced = record
+                .headers
                 .iter()
                 .filter_map(|header| header.value)
                 .any(|value| {
@@ -36,17 +62,19 @@ fuzz_target!(|input: &[u8]| {
                         .to_ascii_lowercase()
                         .starts_with(b"application/cloudevents")
                 });
+            let structured =
+                announced || policy.non_cloud_events == NonCloudEvents::AssumeStructured;
             let kept = match &event.data {
                 Data::None => None,
                 Data::Text(text) => Some(text.as_bytes()),
                 Data::Binary(bytes) => Some(&**bytes),
             };
-            assert!(structured || kept == value);
+            assert!(structured || kept == record.value);
         }
         Decoded::Rejected(rejection) => assert!((1..=512).contains(&rejection.detail.len())),
-        Decoded::Filtered(_) => unreachable!("the default policy filters nothing"),
+        Decoded::Filtered(_) => assert_eq!(policy.non_cloud_events, NonCloudEvents::Skip),
     }
-});
+}
 
 fn header(line: &[u8]) -> Header<'_> {
     match line.windows(2).position(|pair| pair == b": ") {

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::fmt::Debug;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use eventsink_worker::events::{Data, Decoded, Event, Header, Note, Notes, Policy, Record, Time, decode};
+use eventsink_worker::events::{Data, Decoded, Event, Header, Note, Notes, Place, Policy, Record, Time, decode};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -107,7 +107,7 @@ fn with_decoded<R>(case: &Case, check: impl FnOnce(&Decoded<'_>) -> R) -> R {
         case.record.headers.iter().map(|(name, value)| (bytes(name).expect("a header name"), bytes(value))).collect();
     let headers: Vec<_> = pairs.iter().map(|(name, value)| Header { name, value: value.as_deref() }).collect();
     let record = Record { offset: 7, timestamp: None, key: key.as_deref(), value: value.as_deref(), headers: &headers };
-    check(&decode(&record, &case.policy))
+    check(&decode(&record, Place { topic: "orders", partition: 3 }, &case.policy))
 }
 
 fn expected_event(spec: &EventSpec) -> Event<'static> {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{List, Secret, Span, StartFrom, text};
+use super::{List, OAuth, Options, Secret, Span, StartFrom, text};
 
 /// Section `kafka`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -18,10 +18,19 @@ pub struct Kafka {
     pub tls: Tls,
     /// The consumer group and what it reads.
     pub consumer: Consumer,
+    /// Further options of the Kafka client under librdkafka's own names, of those that are safe to set.
+    pub options: Options,
     /// What a partition does when somebody moved the group's committed offsets. Default: `hold`.
     pub on_offsets_moved: OnOffsetsMoved,
     /// What a partition does when Kafka deleted records before they were written. Default: `hold`.
     pub on_loss: OnLoss,
+}
+
+impl Kafka {
+    /// Whether the login is by `OAUTHBEARER`.
+    pub fn logs_in_with_tokens(&self) -> bool {
+        self.security_protocol.has_sasl() && self.sasl.mechanism == SaslMechanism::OAuthBearer
+    }
 }
 
 /// How connections to brokers are protected; the names are Kafka's own.
@@ -67,14 +76,16 @@ impl SecurityProtocol {
 pub struct Sasl {
     /// Default: `SCRAM-SHA-512`.
     pub mechanism: SaslMechanism,
-    /// User name. Required with `SASL_PLAINTEXT` and `SASL_SSL`, here or by `username_file`.
+    /// User name of SCRAM and PLAIN, required for them here or by `username_file`.
     pub username: Option<String>,
     /// File that holds the user name. After loading, `username` holds its content.
     pub username_file: Option<String>,
-    /// Password. Required with `SASL_PLAINTEXT` and `SASL_SSL`, here or by `password_file`.
+    /// Password of SCRAM and PLAIN, required for them here or by `password_file`.
     pub password: Option<Secret>,
     /// File that holds the password. After loading, `password` holds its content.
     pub password_file: Option<String>,
+    /// Where the tokens of `OAUTHBEARER` come from.
+    pub oauth: OAuth,
 }
 
 /// How a SASL login is proven; the names are Kafka's own.
@@ -90,6 +101,9 @@ pub enum SaslMechanism {
     /// The password is sent as it is: only sensible with `SASL_SSL`.
     #[serde(rename = "PLAIN")]
     Plain,
+    /// A token that a token endpoint gave is sent: only sensible with `SASL_SSL`.
+    #[serde(rename = "OAUTHBEARER")]
+    OAuthBearer,
 }
 
 impl SaslMechanism {
@@ -99,6 +113,7 @@ impl SaslMechanism {
             Self::ScramSha256 => "SCRAM-SHA-256",
             Self::ScramSha512 => "SCRAM-SHA-512",
             Self::Plain => "PLAIN",
+            Self::OAuthBearer => "OAUTHBEARER",
         }
     }
 }

@@ -4,16 +4,21 @@
 //! rules between fields are checked there, so a value built here by hand may still be refused by it.
 
 mod kafka;
+mod oauth;
+mod options;
 mod storage;
 mod text;
 mod values;
 mod warnings;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
 pub use kafka::{Consumer, Kafka, OnLoss, OnOffsetsMoved, Sasl, SaslMechanism, SecurityProtocol, Tls};
+pub use oauth::OAuth;
+pub use options::{Options, PASSED_ON, refusal};
 pub use storage::{Backend, Compression, FileStore, Format, PartitionBy, S3, Storage};
 pub use values::{List, Secret, Size, Span, StartFrom};
 
@@ -57,6 +62,9 @@ impl Settings {
 pub struct Events {
     /// What happens to a record that is no CloudEvent at all. Default: `reject`.
     pub non_cloud_events: NonCloudEvents,
+    /// Rules of the specification that events may break. Default: none.
+    #[serde(with = "text::names")]
+    pub lenient: BTreeSet<Leniency>,
 }
 
 /// What happens to a record that is no CloudEvent at all.
@@ -68,6 +76,22 @@ pub enum NonCloudEvents {
     Reject,
     /// It is counted as filtered and not kept.
     Skip,
+    /// It becomes the data of an event of type `dev.eventsink.kafka.record`.
+    Wrap,
+    /// One without a content type is read as a CloudEvent in JSON; every other becomes a dead letter.
+    AssumeStructured,
+}
+
+/// A rule of the specification that events may break.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Leniency {
+    /// Names of headers count in any case: `CE_Id` is `ce_id`.
+    HeaderCase,
+    /// `time` may have a space in the place of its T.
+    TimeSpace,
+    /// Extensions may have other names than of a-z and 0-9, up to 128 bytes, and keep them.
+    ExtensionNames,
 }
 
 /// Section `rotation`: when a file is closed. The first limit that is reached counts, per partition.

@@ -127,3 +127,31 @@ pub(super) mod address {
         parsed(d, "an address and port such as 0.0.0.0:8080", |text| text.parse().ok())
     }
 }
+
+/// Names out of a closed set, as a list or as text with commas.
+pub(super) mod names {
+    use std::collections::BTreeSet;
+
+    use serde::de::IntoDeserializer;
+    use serde::de::value::{Error, StrDeserializer};
+    use serde::{Serialize, Serializer};
+
+    use super::super::List;
+    use super::{Deserialize, Deserializer, de};
+
+    pub(crate) fn serialize<T: Serialize, S: Serializer>(names: &BTreeSet<T>, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_seq(names)
+    }
+
+    pub(crate) fn deserialize<'de, T, D>(d: D) -> Result<BTreeSet<T>, D::Error>
+    where
+        T: for<'a> Deserialize<'a> + Ord,
+        D: Deserializer<'de>,
+    {
+        let named = |name: &String| {
+            let name: StrDeserializer<'_, Error> = name.as_str().into_deserializer();
+            T::deserialize(name).map_err(de::Error::custom)
+        };
+        List::deserialize(d)?.iter().map(named).collect()
+    }
+}

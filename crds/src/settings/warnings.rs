@@ -1,6 +1,6 @@
 //! Settings that work and still deserve a word.
 
-use super::{Backend, SaslMechanism, SecurityProtocol, Settings};
+use super::{Backend, OAuth, SaslMechanism, SecurityProtocol, Settings};
 
 impl Settings {
     /// One line per setting that weakens a promise or has no effect, each beginning with its path.
@@ -41,6 +41,22 @@ impl Settings {
                     .to_owned(),
             );
         }
+        if kafka.security_protocol == SecurityProtocol::SaslPlaintext
+            && kafka.sasl.mechanism == SaslMechanism::OAuthBearer
+        {
+            warnings.push(
+                "kafka.sasl.mechanism: OAUTHBEARER over SASL_PLAINTEXT sends tokens readable; use SASL_SSL".to_owned(),
+            );
+        }
+        if kafka.logs_in_with_tokens() && kafka.sasl.oauth.insecure_http {
+            warnings.push("kafka.sasl.oauth.insecure_http: the client's secret may travel readable".to_owned());
+        }
+        let hosts = "ssl.endpoint.identification.algorithm";
+        if kafka.security_protocol.has_tls() && kafka.options.get(hosts) == Some("none") {
+            warnings.push(format!(
+                "kafka.options.{hosts}: a certificate of any host that the authorities signed is taken for a broker's"
+            ));
+        }
         if self.storage.backend == Backend::S3 && self.storage.s3.insecure_http {
             warnings.push("storage.s3.insecure_http: events may travel to the store readable".to_owned());
         }
@@ -54,6 +70,13 @@ impl Settings {
                 "kafka.sasl: has no effect with kafka.security_protocol {}; use SASL_SSL to log in",
                 protocol.as_str()
             ));
+        }
+        if sasl.oauth != OAuth::default() && !self.kafka.logs_in_with_tokens() {
+            warnings.push(
+                "kafka.sasl.oauth: has no effect; set kafka.sasl.mechanism to OAUTHBEARER and kafka.security_protocol \
+                 to SASL_SSL"
+                    .to_owned(),
+            );
         }
         let tls = &self.kafka.tls;
         if !protocol.has_tls() && (tls.ca_file.is_some() || tls.certificate_file.is_some()) {

@@ -72,7 +72,7 @@ impl Audit {
 
 fn compare(report: &mut Report, settings: &Settings) -> Result<(), u8> {
     let kafka = &settings.kafka;
-    let (client, _) = connected(kafka, || client::log_reader(kafka, PREFETCH))?;
+    let (client, _) = connected(kafka, client::log_reader(kafka, PREFETCH))?;
     let bar = progress("comparing partitions");
     log::compare(report, &client, |done, total| {
         bar.set_length(total as u64);

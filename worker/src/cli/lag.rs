@@ -4,7 +4,6 @@ use super::{FAILED, REFUSED, SettingsFile, block_on, connected, failed, load, op
 use crate::kafka::client;
 use crate::lag::{LagError, lag};
 use clap::Args;
-use std::sync::Arc;
 
 /// Bytes read ahead, of which none are read.
 const PREFETCH: usize = 1 << 20;
@@ -41,12 +40,12 @@ impl Lag {
             Err((code, words)) => return failed(code, &words),
         };
         let kafka = &settings.kafka;
-        let (consumer, cluster) = match connected(kafka, || client::consumer(kafka, PREFETCH)) {
+        let (consumer, cluster) = match connected(kafka, client::consumer(kafka, PREFETCH)) {
             Ok(connected) => connected,
             Err(code) => return code,
         };
         let bar = progress("asking for partitions");
-        let report = block_on(lag(&settings, (Arc::new(consumer), &cluster), &store, |done, total| {
+        let report = block_on(lag(&settings, (consumer, &cluster), &store, |done, total| {
             bar.set_length(total as u64);
             bar.set_position(done as u64);
         }));

@@ -8,7 +8,7 @@ mod inspect;
 mod lag;
 mod start;
 
-use crate::kafka::client::Context;
+use crate::kafka::client::{ClientError, Context};
 use crate::kafka::connect::{Cluster, connect};
 use crate::runtime::mapping;
 use crate::settings::{self, SettingsError};
@@ -17,12 +17,12 @@ use clap::{Args, Parser, Subcommand};
 use eventsink_crds::settings::{Backend, Kafka, Settings};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rdkafka::consumer::BaseConsumer;
-use rdkafka::error::KafkaResult;
 use serde::Serialize;
 use std::fmt::Display;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Something is wrong, or the command failed.
@@ -128,9 +128,9 @@ fn open(settings: &Settings) -> Result<Store, (u8, String)> {
 /// A client that has shown a way into Kafka, and what the cluster says of the topics; or says why there is none.
 fn connected(
     kafka: &Kafka,
-    client: impl FnOnce() -> KafkaResult<BaseConsumer<Context>>,
-) -> Result<(BaseConsumer<Context>, Cluster), u8> {
-    let client = client().map_err(|error| failed(FAILED, &error))?;
+    client: Result<Arc<BaseConsumer<Context>>, ClientError>,
+) -> Result<(Arc<BaseConsumer<Context>>, Cluster), u8> {
+    let client = client.map_err(|error| failed(FAILED, &error))?;
     let cluster = connect(&client, &kafka.bootstrap_servers, &kafka.consumer.topics, PATIENCE);
     Ok((client, cluster.map_err(|error| failed(FAILED, &error))?))
 }

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use iri_string::types::UriReferenceStr;
 
 use super::outcome::quote;
-use super::{Data, Event, Note, Notes, Reason, Rejection, Time, time};
+use super::{Data, Event, Leniency, Lenient, Note, Notes, Reason, Rejection, Time, time};
 
 /// The attributes that the core specification names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +65,9 @@ impl Core {
 /// Up to this many extensions are compared pair by pair; a hash set would cost more.
 const FEW: usize = 16;
 
+/// Longest extension name, in bytes, that may break the rule for names.
+const MAX_ODD_NAME: usize = 128;
+
 /// Attributes in the order they are read. The first broken rule is kept and judged by [`Self::finish`],
 /// because an event of another version may rightly break the rules of 1.0.
 #[derive(Default)]
@@ -76,6 +79,8 @@ pub(super) struct Attributes<'a> {
     /// Names of extensions whose value is null.
     unset: Vec<Cow<'a, str>>,
     broken: Option<Rejection>,
+    /// The first name that only a lenient policy bears, if no rule was broken before it.
+    odd_name: Option<Rejection>,
     /// A `dataschema` that needs no scheme.
     allowed_schema: Option<&'a str>,
 }
@@ -95,11 +100,19 @@ impl<'a> Attributes<'a> {
             return;
         }
         if !is_valid_name(&name) {
-            self.fail(Reason::InvalidAttributeName, || invalid_name(name.as_bytes()));
+            self.put_odd(&name);
         }
         match value {
             Some(text) => self.extensions.push((name, text)),
             None => self.unset.push(name),
+        }
+    }
+
+    fn put_odd(&mut self, name: &str) {
+        if name.is_empty() || name == "data" || name.len() > MAX_ODD_NAME || !is_allowed_string(name) {
+            self.fail(Reason::InvalidAttributeName, || invalid_name(name.as_bytes()));
+        } else if self.broken.is_none() && self.odd_name.is_none() {
+            self.odd_name = Some(Rejection::new(Reason::InvalidAttributeName, invalid_name(name.as_bytes())));
         }
     }
 
@@ -160,8 +173,14 @@ impl<'a> Attributes<'a> {
     }
 
     /// Judges the attributes and makes the event, its data still missing.
-    pub(super) fn finish(mut self, notes: &mut Notes) -> Result<Event<'a>, Rejection> {
+    pub(super) fn finish(mut self, lenient: Lenient, notes: &mut Notes) -> Result<Event<'a>, Rejection> {
         self.check_version()?;
+        if let Some(rejection) = self.odd_name.take() {
+            if !lenient.contains(Leniency::ExtensionNames) {
+                return Err(rejection);
+            }
+            notes.insert(Note::ExtensionName);
+        }
         if let Some(rejection) = self.broken.take() {
             return Err(rejection);
         }
@@ -183,7 +202,7 @@ impl<'a> Attributes<'a> {
             source,
             r#type: self.require(Core::Type)?,
             subject: self.take(Core::Subject),
-            time: self.take(Core::Time).map(parse_time).transpose()?,
+            time: self.take(Core::Time).map(|text| parse_time(text, lenient, notes)).transpose()?,
             datacontenttype: self.take(Core::DataContentType),
             dataschema: self.take(Core::DataSchema),
             extensions: self.extensions,
@@ -241,8 +260,11 @@ impl<'a> Attributes<'a> {
     }
 }
 
-fn parse_time(text: Cow<'_, str>) -> Result<Time<'_>, Rejection> {
-    time::parse(text).ok_or_else(|| {
+fn parse_time<'t>(text: Cow<'t, str>, lenient: Lenient, notes: &mut Notes) -> Result<Time<'t>, Rejection> {
+    if time::has_space(&text) {
+        notes.insert(Note::TimeSpace);
+    }
+    time::parse(text, lenient.contains(Leniency::TimeSpace)).ok_or_else(|| {
         Rejection::new(Reason::InvalidTime, "time breaks RFC 3339; write it like 2025-12-21T10:00:00.123Z".to_owned())
     })
 }
@@ -268,7 +290,7 @@ fn is_valid_name(name: &str) -> bool {
 }
 
 /// Core 2.4: no U+0000-U+001F, no U+007F-U+009F, no noncharacter.
-fn is_allowed_string(text: &str) -> bool {
+pub(super) fn is_allowed_string(text: &str) -> bool {
     // Without a branch per byte, so that the compiler can look at many at once.
     let printable_ascii = text.bytes().fold(0, |odd, byte| odd | u8::from(byte.wrapping_sub(0x20) >= 0x5F)) == 0;
     printable_ascii || !text.chars().any(|c| c.is_control() || is_noncharacter(c))

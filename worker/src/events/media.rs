@@ -57,6 +57,17 @@ pub(super) fn is_text(media_type: &str) -> bool {
         || has_subtype(bytes, b"xml")
 }
 
+/// Is it `type/subtype` with names as RFC 6838 has them? Parameters may be anything.
+pub(super) fn is_media_type(text: &str) -> bool {
+    let is_name = |name: &[u8]| {
+        (1..=127).contains(&name.len())
+            && name.iter().all(|byte| byte.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(byte))
+    };
+    let essence = essence(text.as_bytes());
+    let slash = essence.iter().position(|&byte| byte == b'/');
+    slash.is_some_and(|slash| is_name(&essence[..slash]) && is_name(&essence[slash + 1..]))
+}
+
 /// Is the subtype `name`, or does it end in `+name`?
 fn has_subtype(media_type: &[u8], name: &[u8]) -> bool {
     let essence = essence(media_type);

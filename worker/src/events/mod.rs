@@ -4,18 +4,22 @@
 //! the newer working drafts fill a hole (prefix match without case, no batch mode, `data` reserved, null
 //! value is no data) the draft is followed. `tests/cloudevents-kafka-cases.json` holds every case with its source.
 //! Nothing here may look at another record, at settings beyond [`Policy`], or guess what a producer meant.
+//! What a policy lets through is told by [`Note`]s.
 
 mod attributes;
 mod binary;
 mod data;
 mod media;
 mod outcome;
+mod policy;
 mod structured;
 #[cfg(test)]
 mod tests;
 mod time;
+mod wrapped;
 
-pub use outcome::{Decoded, FilterReason, NonCloudEvents, Note, Notes, Policy, Reason, Rejection};
+pub use outcome::{Decoded, FilterReason, Note, Notes, Reason, Rejection};
+pub use policy::{Leniency, Lenient, NonCloudEvents, Policy};
 
 use std::borrow::Cow;
 
@@ -26,15 +30,22 @@ pub const DECODER_VERSION: u32 = 2;
 /// Decodes one record.
 ///
 /// The first broken rule decides the reason, in this order: recognising the event, the shape of
-/// headers and body, `specversion`, attributes, data. The record's key never alters the event.
-pub fn decode<'a>(record: &Record<'a>, policy: &Policy) -> Decoded<'a> {
+/// headers and body, `specversion`, attributes, data. The record's key never alters the event, and where it
+/// stands, `at`, only one that is wrapped.
+pub fn decode<'a>(record: &Record<'a>, at: Place<'_>, policy: &Policy) -> Decoded<'a> {
     let mut notes = Notes::default();
-    let outcome = match recognise(record.headers, &mut notes) {
-        Ok(Mode::Structured(format)) => structured::decode(record, format, &mut notes),
-        Ok(Mode::Binary { content_type }) => binary::decode(record, content_type, &mut notes),
-        Ok(Mode::Unrecognised) => match policy.non_cloud_events {
+    let lenient = policy.lenient;
+    let outcome = match recognise(record.headers, lenient, &mut notes) {
+        Ok(Mode::Structured(format)) => structured::decode(record, format, lenient, &mut notes),
+        Ok(Mode::Binary { content_type }) => binary::decode(record, content_type, lenient, &mut notes),
+        Ok(Mode::Unrecognised { content_types, content_type }) => match policy.non_cloud_events {
             NonCloudEvents::Skip => return Decoded::Filtered(FilterReason::NotACloudEvent),
-            NonCloudEvents::Reject => Err(not_a_cloud_event(notes)),
+            // Of several content types none can be trusted.
+            NonCloudEvents::Wrap => wrapped::wrap(record, content_type.filter(|_| content_types == 1), at),
+            NonCloudEvents::AssumeStructured if content_types == 0 => {
+                structured::decode(record, media::Format::Json, lenient, &mut notes)
+            }
+            NonCloudEvents::Reject | NonCloudEvents::AssumeStructured => Err(not_a_cloud_event(notes)),
         },
         Err(rejection) => Err(rejection),
     };
@@ -50,29 +61,32 @@ enum Mode<'a> {
     Structured(media::Format),
     /// Attributes are headers, the value is the data.
     Binary { content_type: Option<&'a [u8]> },
-    /// No sign of a CloudEvent.
-    Unrecognised,
+    /// No sign of a CloudEvent. So many headers say of what type it is; the last of them that is not null.
+    Unrecognised { content_types: usize, content_type: Option<&'a [u8]> },
 }
 
 /// Kafka binding 3: a content type that starts with `application/cloudevents` makes it structured, any
 /// `ce_` header binary.
-fn recognise<'a>(headers: &[Header<'a>], notes: &mut Notes) -> Result<Mode<'a>, Rejection> {
+fn recognise<'a>(headers: &[Header<'a>], lenient: Lenient, notes: &mut Notes) -> Result<Mode<'a>, Rejection> {
     let mut content_types = 0;
     let mut content_type = None;
     let mut structured = None;
     let mut attributes = false;
+    let any_case = lenient.contains(Leniency::HeaderCase);
     for header in headers {
-        if header.name == b"content-type" {
+        let odd = differs_in_case_only(header.name);
+        if odd {
+            notes.insert(Note::HeaderCase);
+        }
+        if header.name == CONTENT_TYPE || (any_case && header.name.eq_ignore_ascii_case(CONTENT_TYPE)) {
             content_types += 1;
             match header.value {
                 None => notes.insert(Note::NullHeader),
                 Some(value) if media::is_cloudevents(value) => structured = Some(value),
                 Some(value) => content_type = Some(value),
             }
-        } else if header.name.starts_with(binary::PREFIX) {
+        } else if header.name.starts_with(binary::PREFIX) || (any_case && odd) {
             attributes = true;
-        } else if differs_in_case_only(header.name) {
-            notes.insert(Note::HeaderCase);
         }
     }
     if content_types > 1 && (attributes || structured.is_some()) {
@@ -84,17 +98,21 @@ fn recognise<'a>(headers: &[Header<'a>], notes: &mut Notes) -> Result<Mode<'a>, 
     match structured {
         Some(media_type) => media::format(media_type).map(Mode::Structured),
         None if attributes => Ok(Mode::Binary { content_type }),
-        None => Ok(Mode::Unrecognised),
+        None => Ok(Mode::Unrecognised { content_types, content_type }),
     }
 }
+
+/// Name of the header that says of what type the value is.
+const CONTENT_TYPE: &[u8] = b"content-type";
 
 /// Header names are case-sensitive bytes (Kafka binding 3.2.3.1), which producers that come from HTTP
 /// overlook.
 fn differs_in_case_only(name: &[u8]) -> bool {
-    name.eq_ignore_ascii_case(b"content-type")
-        || name.get(..binary::PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(binary::PREFIX))
+    let is_known = name == CONTENT_TYPE || name.starts_with(binary::PREFIX);
+    !is_known && (name.eq_ignore_ascii_case(CONTENT_TYPE) || binary::has_prefix(name))
 }
 
+/// These words stand in rows of dead letters: whoever changes them raises [`DECODER_VERSION`].
 fn not_a_cloud_event(notes: Notes) -> Rejection {
     let hint = if notes.contains(Note::HeaderCase) {
         "; header names are case-sensitive, write them in lower case"
@@ -114,6 +132,15 @@ pub struct Header<'a> {
     pub name: &'a [u8],
     /// Value; `None` is a null value, which is not an empty one.
     pub value: Option<&'a [u8]>,
+}
+
+/// The partition that a record stands in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place<'a> {
+    /// Topic.
+    pub topic: &'a str,
+    /// Partition number.
+    pub partition: i32,
 }
 
 /// One Kafka record, borrowed from the batch that holds its bytes.

@@ -3,8 +3,6 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
-
 use super::Event;
 
 /// The verdict on one record.
@@ -20,26 +18,6 @@ pub enum Decoded<'a> {
     Filtered(FilterReason),
     /// Can never become a row: a dead letter.
     Rejected(Rejection),
-}
-
-/// The choices that the specification leaves to the receiver. Part of the rules digest: a change
-/// alters rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Policy {
-    /// What to do with records that show no sign of a CloudEvent.
-    pub non_cloud_events: NonCloudEvents,
-}
-
-/// What to do with a record that is in neither content mode of the Kafka binding.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum NonCloudEvents {
-    /// Dead letter with [`Reason::NotACloudEvent`].
-    #[default]
-    Reject,
-    /// Count it as filtered and go on.
-    Skip,
 }
 
 /// Why a record was left out on purpose.
@@ -173,7 +151,8 @@ named! {
     Note {
         /// Structured mode with a `ce_` header that says something else than the body, which wins.
         HeaderMismatch,
-        /// A header that would be an attribute or the content type if it were in lower case.
+        /// A header that would be an attribute or the content type if it were in lower case, and is one
+        /// where the policy says so.
         HeaderCase,
         /// A `ce_` or content-type header with a null value: read as absent.
         NullHeader,
@@ -181,6 +160,10 @@ named! {
         DataContentTypeHeader,
         /// `dataschema` with a fragment, which an absolute URI (RFC 3986 section 4.3) has not.
         SchemaFragment,
+        /// `time` with a space for its T, which the policy allows.
+        TimeSpace,
+        /// An extension whose name the policy lets break core 3.
+        ExtensionName,
     }
 }
 

@@ -10,6 +10,8 @@ use super::*;
 
 const ROUNDS: usize = 20_000;
 
+const AT: Place<'_> = Place { topic: "orders", partition: 3 };
+
 const STRUCTURED: &[u8] = b"application/cloudevents+json";
 
 /// A valid body with everything in it that a mutation can break.
@@ -78,7 +80,7 @@ fn mutated_body(rng: &mut StdRng) -> Vec<u8> {
 
 fn decode_structured(body: &[u8]) -> Decoded<'_> {
     let headers = &[Header { name: b"content-type", value: Some(STRUCTURED) }];
-    decode(&record(headers, Some(body)), &Policy::default())
+    decode(&record(headers, Some(body)), AT, &Policy::default())
 }
 
 fn record<'a>(headers: &'a [Header<'a>], value: Option<&'a [u8]>) -> Record<'a> {
@@ -98,7 +100,7 @@ fn random_headers_and_values_never_panic() {
             .collect();
         let headers: Vec<_> = parts.iter().map(|(name, value)| Header { name, value: value.as_deref() }).collect();
         let value = rng.random_bool(0.8).then(|| random_part(&mut rng));
-        decode(&record(&headers, value.as_deref()), &Policy::default());
+        decode(&record(&headers, value.as_deref()), AT, &Policy::default());
     }
 }
 
@@ -162,7 +164,7 @@ fn binary_data_keeps_its_exact_bytes_under_any_type() {
             .map(|(name, value)| Header { name: name.as_bytes(), value: Some(value.as_bytes()) })
             .to_vec();
         headers.extend(types.choose(&mut rng).map(|t| Header { name: b"content-type", value: Some(t) }));
-        let Decoded::Event(event, _) = decode(&record(&headers, Some(&data)), &Policy::default()) else {
+        let Decoded::Event(event, _) = decode(&record(&headers, Some(&data)), AT, &Policy::default()) else {
             panic!("not an event: {data:?}");
         };
         let kept = match &event.data {
@@ -196,7 +198,7 @@ fn details_are_cut_at_a_character_boundary() {
 fn names_quoted_in_details_are_bounded_and_escaped() {
     let name = [b"ce_\x1b\xff".as_slice(), &[b'A'; 1000]].concat();
     let headers = [Header { name: &name, value: Some(b"x") }];
-    let Decoded::Rejected(rejection) = decode(&record(&headers, None), &Policy::default()) else {
+    let Decoded::Rejected(rejection) = decode(&record(&headers, None), AT, &Policy::default()) else {
         panic!("not rejected");
     };
     assert!(rejection.detail.len() < 300 && !rejection.detail.contains('\x1b'), "{rejection}");
@@ -210,7 +212,9 @@ fn every_reason_and_note_has_the_name_of_its_variant() {
 
 #[test]
 fn the_policy_is_written_as_in_the_settings() {
-    let policy = Policy { non_cloud_events: NonCloudEvents::Skip };
+    let lenient = [Leniency::TimeSpace, Leniency::HeaderCase].into_iter().collect();
+    let policy = Policy { non_cloud_events: NonCloudEvents::AssumeStructured, lenient };
     let text = serde_json::to_string(&policy).unwrap_or_default();
-    assert_eq!(text, r#"{"non_cloud_events":"skip"}"#);
+    assert_eq!(text, r#"{"non_cloud_events":"assume_structured","lenient":["header_case","time_space"]}"#);
+    assert_eq!(serde_json::from_str::<Policy>(&text).ok(), Some(policy));
 }

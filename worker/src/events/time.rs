@@ -12,13 +12,19 @@ const WHOLE_SECONDS: usize = 19;
 /// Seconds since 1970 that `google.protobuf.Timestamp` and RFC 3339 can both say.
 const YEARS_1_TO_9999: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
 
-/// Parses a `time` attribute; `None` when it breaks RFC 3339.
+/// Is a space where RFC 3339 has its T?
+pub(super) fn has_space(text: &str) -> bool {
+    text.as_bytes().get(10) == Some(&b' ')
+}
+
+/// Parses a `time` attribute; `None` when it breaks RFC 3339. `space` lets a space stand for the T.
 ///
 /// Two things that chrono lets through are refused: a space for the `T`, which the RFC leaves to
 /// applications, and a Unicode minus sign in the offset. A leap second counts as the first second
 /// after it, as POSIX time has it; its text is kept because that is a loss.
-pub(super) fn parse(text: Cow<'_, str>) -> Option<Time<'_>> {
-    if !text.is_ascii() || !matches!(text.as_bytes().get(10), Some(b'T' | b't')) {
+pub(super) fn parse(text: Cow<'_, str>, space: bool) -> Option<Time<'_>> {
+    let separated = matches!(text.as_bytes().get(10), Some(b'T' | b't')) || (space && has_space(&text));
+    if !text.is_ascii() || !separated {
         return None;
     }
     let instant = DateTime::parse_from_rfc3339(&text).ok()?;

@@ -1,7 +1,7 @@
 //! The settings that change rows or keys. An old cut is finished under its own rules, so they are kept
 //! in the bucket under their digest. May hold no setting that leaves rows and keys as they are.
 
-use crate::events::NonCloudEvents;
+use crate::events::{Lenient, NonCloudEvents};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -75,6 +75,9 @@ pub struct Rules {
     /// Extension attributes with a column of their own, after the fixed ones.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub columns: Vec<String>,
+    /// Rules that events may break.
+    #[serde(default, skip_serializing_if = "Lenient::is_empty")]
+    pub lenient: Lenient,
 }
 
 impl Default for Rules {
@@ -87,6 +90,7 @@ impl Default for Rules {
             max_open_keys: 64,
             non_cloud_events: NonCloudEvents::Reject,
             columns: Vec::new(),
+            lenient: Lenient::default(),
         }
     }
 }
@@ -122,6 +126,7 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::events::Leniency;
 
     #[test]
     fn the_digest_of_the_default_rules_never_changes() {
@@ -145,6 +150,11 @@ mod tests {
             Rules { default_schema_version: "v2".into(), ..base.clone() },
             Rules { max_open_keys: 1, ..base.clone() },
             Rules { non_cloud_events: NonCloudEvents::Skip, ..base.clone() },
+            Rules { non_cloud_events: NonCloudEvents::Wrap, ..base.clone() },
+            Rules { non_cloud_events: NonCloudEvents::AssumeStructured, ..base.clone() },
+            Rules { lenient: [Leniency::HeaderCase].into_iter().collect(), ..base.clone() },
+            Rules { lenient: [Leniency::TimeSpace].into_iter().collect(), ..base.clone() },
+            Rules { lenient: [Leniency::ExtensionNames].into_iter().collect(), ..base.clone() },
         ];
         let digests: std::collections::BTreeSet<String> = others.iter().chain([&base]).map(Rules::digest).collect();
         assert_eq!(digests.len(), others.len() + 1);
@@ -152,9 +162,13 @@ mod tests {
 
     #[test]
     fn stored_rules_read_back_as_they_were() {
-        let columns = vec!["tenant".into()];
-        let rules =
-            Rules { default_schema_version: "a\"ü/".into(), format: Format::Avro, columns, ..Rules::default() };
+        let rules = Rules {
+            default_schema_version: "a\"ü/".into(),
+            format: Format::Avro,
+            columns: vec!["tenant".into()],
+            lenient: [Leniency::TimeSpace].into_iter().collect(),
+            ..Rules::default()
+        };
         let read: Rules = serde_json::from_str(&rules.canonical_json()).unwrap();
         assert_eq!(read, rules);
     }

@@ -1,17 +1,33 @@
 //! Client settings: what users say, plus what keeps them safe, becomes librdkafka's configuration.
 //! Values that differ from the library's defaults carry their reason.
 
-use eventsink_crds::settings::{Kafka, SecurityProtocol, StartFrom};
+use super::oauth::{Alive, Login, OAuthError};
+use eventsink_crds::settings::{Kafka, StartFrom};
 use rdkafka::ClientConfig;
 use rdkafka::ClientContext;
+use rdkafka::client::Client;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::statistics::Statistics;
+use std::sync::Arc;
 
-/// Takes the library's log lines into ours.
+/// Takes the library's log lines into ours, and keeps the client's tokens coming.
 #[derive(Debug, Default)]
-pub struct Context;
+pub struct Context {
+    _tokens: Option<Alive>,
+}
+
+/// Why there is no client.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The library refuses a setting, such as a certificate file that it cannot read.
+    #[error(transparent)]
+    Library(#[from] KafkaError),
+    /// It could not log in.
+    #[error(transparent)]
+    OAuth(#[from] OAuthError),
+}
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
@@ -36,16 +52,37 @@ impl ConsumerContext for Context {}
 ///
 /// # Errors
 /// A setting that the library refuses, such as a certificate file that it cannot read.
-pub fn consumer(kafka: &Kafka, prefetch: usize) -> KafkaResult<BaseConsumer<Context>> {
-    config(kafka, prefetch).create_with_context(Context)
+pub fn consumer(kafka: &Kafka, prefetch: usize) -> Result<Arc<BaseConsumer<Context>>, ClientError> {
+    let config = config(kafka, prefetch);
+    create(kafka, |context| config.create_with_context(context), BaseConsumer::client)
+}
+
+/// A client of any kind that can log in: `make` makes it with the context it is given, after [`security`] has said how,
+/// and `inner` is the library's handle in it.
+///
+/// # Errors
+/// Those of `make`, and settings by which no token can be fetched.
+pub fn create<T: Send + Sync + 'static>(
+    kafka: &Kafka,
+    make: impl FnOnce(Context) -> KafkaResult<T>,
+    inner: fn(&T) -> &Client<Context>,
+) -> Result<Arc<T>, ClientError> {
+    let (login, tokens) = Login::of(kafka)?.unzip();
+    let client = Arc::new(make(Context { _tokens: tokens })?);
+    if let Some(login) = login {
+        login.supply(&client, inner)?;
+    }
+    Ok(client)
 }
 
 /// A consumer that says where partitions end, to be assigned partitions by hand.
 ///
 /// # Errors
 /// As [`consumer`].
-pub fn log_reader(kafka: &Kafka, prefetch: usize) -> KafkaResult<BaseConsumer<Context>> {
-    config(kafka, prefetch).set("enable.partition.eof", "true").create_with_context(Context)
+pub fn log_reader(kafka: &Kafka, prefetch: usize) -> Result<Arc<BaseConsumer<Context>>, ClientError> {
+    let mut config = config(kafka, prefetch);
+    config.set("enable.partition.eof", "true");
+    create(kafka, |context| config.create_with_context(context), BaseConsumer::client)
 }
 
 fn config(kafka: &Kafka, prefetch: usize) -> ClientConfig {
@@ -78,13 +115,34 @@ fn config(kafka: &Kafka, prefetch: usize) -> ClientConfig {
         config.set("client.rack", rack);
     }
     security(&mut config, kafka);
+    options(&mut config, kafka, prefetch);
     config
 }
 
-fn security(config: &mut ClientConfig, kafka: &Kafka) {
+/// What users ask for beyond our own settings; checked by the loader to break none of them.
+fn options(config: &mut ClientConfig, kafka: &Kafka, prefetch: usize) {
+    for (name, value) in kafka.options.iter() {
+        config.set(name, value);
+    }
+    // Read-ahead at most four times of what is meant for it, a quarter of the budget, where only the process knows it.
+    let limit = (prefetch >> 10).max(1024) * 4;
+    if kafka
+        .options
+        .get("queued.max.messages.kbytes")
+        .is_some_and(|kib| kib.parse().is_ok_and(|kib: usize| kib > limit))
+    {
+        config.set("queued.max.messages.kbytes", limit.to_string());
+    }
+}
+
+/// How a client of any kind reaches the brokers safely: protocol, login and certificates. Tokens of OAUTHBEARER come
+/// by [`create`].
+pub fn security(config: &mut ClientConfig, kafka: &Kafka) {
     config.set("security.protocol", kafka.security_protocol.as_str());
-    if matches!(kafka.security_protocol, SecurityProtocol::SaslPlaintext | SecurityProtocol::SaslSsl) {
+    if kafka.security_protocol.has_sasl() {
         config.set("sasl.mechanism", kafka.sasl.mechanism.as_str());
+    }
+    if kafka.security_protocol.has_sasl() && !kafka.logs_in_with_tokens() {
         config.set("sasl.username", kafka.sasl.username.as_deref().unwrap_or_default());
         config.set("sasl.password", kafka.sasl.password.as_ref().map(|p| p.expose()).unwrap_or_default());
     }
@@ -150,4 +208,28 @@ pub fn may_use_group(
     }
     let answer = consumer.committed_offsets(list, timeout);
     answer.map(drop).map_err(|error| format!("consumer group: {error}: allow this user to read the group"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use eventsink_crds::settings::{SaslMechanism, SecurityProtocol};
+
+    #[test]
+    fn options_replace_our_defaults_but_not_what_the_budget_allows() {
+        let given = [("fetch.queue.backoff.ms", "7"), ("queued.max.messages.kbytes", "999999")];
+        let kafka = Kafka { options: given.into_iter().collect(), ..Kafka::default() };
+        let config = config(&kafka, 8 << 20);
+        assert_eq!(config.get("fetch.queue.backoff.ms"), Some("7"));
+        assert_eq!(config.get("queued.max.messages.kbytes"), Some("32768"));
+    }
+
+    #[test]
+    fn a_login_by_tokens_gives_the_library_no_password() {
+        let mut kafka = Kafka { security_protocol: SecurityProtocol::SaslSsl, ..Kafka::default() };
+        kafka.sasl.mechanism = SaslMechanism::OAuthBearer;
+        let config = config(&kafka, 1 << 20);
+        assert_eq!(config.get("sasl.mechanism"), Some("OAUTHBEARER"));
+        assert_eq!(config.get("sasl.password"), None);
+    }
 }

@@ -1,6 +1,7 @@
 //! The first questions to a cluster: does it answer, who is it, are the topics there. Used by `start` and `check`.
 
 use super::client::Context;
+use super::oauth;
 use super::raw::{Kind, Queue};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::RDKafkaErrorCode;
@@ -111,6 +112,7 @@ enum Cause {
     Transport,
     Tls,
     Login,
+    Token,
 }
 
 impl Cause {
@@ -125,7 +127,8 @@ impl Cause {
 
     fn way_out(self) -> &'static str {
         match self {
-            Self::Login => "check kafka.sasl: mechanism, username and password",
+            Self::Token => "check kafka.sasl.oauth: token_url, client_id, client_secret and scope",
+            Self::Login => "check kafka.sasl: mechanism, username and password, or what the brokers ask of tokens",
             Self::Tls => {
                 "check kafka.security_protocol and kafka.tls: ca_file must hold the authority that signed the brokers' certificates"
             }
@@ -141,9 +144,12 @@ fn most_telling(consumer: &BaseConsumer<Context>, over: &AtomicBool) -> Option<(
     while !over.load(Ordering::Relaxed) {
         let Some(event) = queue.poll(Duration::from_millis(50)) else { continue };
         let Kind::Error(fault) = event.kind() else { continue };
-        let cause = Cause::of(fault.code);
+        let (cause, words) = match oauth::reported(&fault.text) {
+            Some(words) => (Cause::Token, words.to_owned()),
+            None => (Cause::of(fault.code), fault.text),
+        };
         if best.as_ref().is_none_or(|(known, _)| cause >= *known) {
-            best = Some((cause, fault.text));
+            best = Some((cause, words));
         }
     }
     best

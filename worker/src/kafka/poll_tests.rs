@@ -12,7 +12,7 @@ fn partition() -> TopicPartition {
 fn poller() -> (Poller, Sender<Command>) {
     let mut kafka = Kafka::default();
     kafka.consumer.group_id = "g".to_owned();
-    let consumer = Arc::new(crate::kafka::client::consumer(&kafka, 1 << 20).unwrap());
+    let consumer = crate::kafka::client::consumer(&kafka, 1 << 20).unwrap();
     let (commands, orders) = channel();
     let shared = (Arc::new(Budget::new(1 << 20)), Arc::default(), Instant::now());
     let mut poller = Poller::new(consumer, orders, Box::new(|_, _| {}), shared, Duration::from_secs(60));

@@ -1,14 +1,16 @@
 //! What the bindings do not wrap: events with their partition and offset, leader epochs, header names as
-//! bytes, cached watermarks, commit metadata as bytes, topic ids. The only `unsafe` code of the worker.
+//! bytes, cached watermarks, commit metadata as bytes, topic ids, tokens with extensions. The only `unsafe` code of the worker.
 //!
 //! Every pointer taken here belongs to an event, a list or a consumer that outlives the borrow.
 #![allow(unsafe_code)]
 
 use rdkafka::TopicPartitionList;
+use rdkafka::client::{Client, ClientContext};
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka_sys as sys;
-use std::ffi::{CStr, CString, c_char, c_void};
+use std::collections::BTreeMap;
+use std::ffi::{CStr, CString, NulError, c_char, c_void};
 use std::time::Duration;
 
 /// The queue on which a consumer delivers records, rebalances, commit results and errors.
@@ -307,6 +309,47 @@ pub fn leader_epoch(list: &TopicPartitionList, topic: &str, partition: i32) -> i
         let element = sys::rd_kafka_topic_partition_list_find(list.ptr(), topic.as_ptr(), partition);
         if element.is_null() { -1 } else { sys::rd_kafka_topic_partition_get_leader_epoch(element) }
     }
+}
+
+/// Gives a client the token, with its end in milliseconds since 1970, that its next logins send. From any thread.
+///
+/// # Errors
+/// The library's words.
+pub fn set_token<C: ClientContext>(
+    client: &Client<C>,
+    (token, expires): (&str, i64),
+    principal: &str,
+    extensions: &BTreeMap<String, String>,
+) -> Result<(), String> {
+    let made = |text: &str| CString::new(text).map_err(|error: NulError| error.to_string());
+    let (token, principal) = (made(token)?, made(principal)?);
+    let pairs = extensions.iter().flat_map(|(name, value)| [made(name), made(value)]);
+    let pairs: Vec<CString> = pairs.collect::<Result<_, _>>()?;
+    let mut pointers: Vec<*const c_char> = pairs.iter().map(|text| text.as_ptr()).collect();
+    let mut words: [c_char; 256] = [0; 256];
+    // SAFETY: the client lives; the library copies every text; lengths belong to their arrays.
+    let error = unsafe {
+        sys::rd_kafka_oauthbearer_set_token(
+            client.native_ptr(),
+            token.as_ptr(),
+            expires,
+            principal.as_ptr(),
+            pointers.as_mut_ptr(),
+            pointers.len(),
+            words.as_mut_ptr(),
+            words.len(),
+        )
+    };
+    // SAFETY: the library ends its words with a zero, within the length.
+    code(error).map_or(Ok(()), |_| Err(unsafe { text(words.as_ptr()) }))
+}
+
+/// Tells a client why it has no new token: it reports that as an error on its queue when the words are other ones
+/// than before. A token that it has goes on to serve.
+pub fn set_token_failure<C: ClientContext>(client: &Client<C>, words: &str) {
+    let Ok(words) = CString::new(words.replace('\0', " ")) else { return };
+    // SAFETY: the client lives; the library copies the text.
+    unsafe { sys::rd_kafka_oauthbearer_set_token_failure(client.native_ptr(), words.as_ptr()) };
 }
 
 /// What a broker says of a topic's id (KIP-516).

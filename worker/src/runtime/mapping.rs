@@ -62,7 +62,19 @@ pub fn rules(settings: &Settings) -> Rules {
         non_cloud_events: match settings.events.non_cloud_events {
             settings::NonCloudEvents::Reject => events::NonCloudEvents::Reject,
             settings::NonCloudEvents::Skip => events::NonCloudEvents::Skip,
+            settings::NonCloudEvents::Wrap => events::NonCloudEvents::Wrap,
+            settings::NonCloudEvents::AssumeStructured => events::NonCloudEvents::AssumeStructured,
         },
+        lenient: settings
+            .events
+            .lenient
+            .iter()
+            .map(|leniency| match leniency {
+                settings::Leniency::HeaderCase => events::Leniency::HeaderCase,
+                settings::Leniency::TimeSpace => events::Leniency::TimeSpace,
+                settings::Leniency::ExtensionNames => events::Leniency::ExtensionNames,
+            })
+            .collect(),
         ..Rules::default()
     }
 }
@@ -87,14 +99,15 @@ mod tests {
                 "format": "avro", "columns": "tenant, region", "partition_by": "kafka_timestamp",
                 "default_schema_version": "v7",
             },
-            "events": {"non_cloud_events": "skip"},
+            "events": {"non_cloud_events": "wrap", "lenient": "time_space, extension_names"},
         }));
         let expected = Rules {
             format: files::Format::Avro,
             columns: vec!["tenant".to_owned(), "region".to_owned()],
             partition_by: files::PartitionBy::KafkaTimestamp,
             default_schema_version: "v7".to_owned(),
-            non_cloud_events: events::NonCloudEvents::Skip,
+            non_cloud_events: events::NonCloudEvents::Wrap,
+            lenient: [events::Leniency::TimeSpace, events::Leniency::ExtensionNames].into_iter().collect(),
             ..Rules::default()
         };
         assert_eq!(rules(&settings), expected);

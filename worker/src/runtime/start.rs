@@ -169,7 +169,7 @@ async fn reach_kafka(
     surface.waiting(format!("waiting for kafka at {}", settings.kafka.bootstrap_servers.join(",")));
     loop {
         let consumer = client::consumer(&settings.kafka, budget / 16);
-        let consumer = Arc::new(consumer.map_err(|e| StartError::Settings(format!("kafka: {e}")))?);
+        let consumer = consumer.map_err(|e| StartError::Settings(format!("kafka: {e}")))?;
         let (asked, wanted) = (Arc::clone(&consumer), Arc::clone(settings));
         let answer = tokio::task::spawn_blocking(move || {
             connect(&asked, &wanted.kafka.bootstrap_servers, &wanted.kafka.consumer.topics, CONNECT)

@@ -21,14 +21,15 @@ pub(super) fn all(settings: &Settings, merged: &Value, mistakes: &mut Mistakes) 
     checks.servers();
     checks.consumer();
     checks.security();
+    checks.options();
     checks.storage();
     checks.rotation();
     checks.timing();
     checks.process();
 }
 
-struct Checks<'a> {
-    settings: &'a Settings,
+pub(super) struct Checks<'a> {
+    pub(super) settings: &'a Settings,
     merged: &'a Value,
     mistakes: &'a mut Mistakes,
 }
@@ -82,7 +83,9 @@ impl Checks<'_> {
     fn security(&mut self) {
         let protocol = self.settings.kafka.security_protocol;
         let sasl = &self.settings.kafka.sasl;
-        if protocol.has_sasl() {
+        if self.settings.kafka.logs_in_with_tokens() {
+            self.oauth();
+        } else if protocol.has_sasl() {
             let protocol = protocol.as_str();
             if sasl.username.is_none() && sasl.username_file.is_none() {
                 let allowed = format!("the user to log in with, since security_protocol is {protocol}");
@@ -242,17 +245,17 @@ impl Checks<'_> {
         }
     }
 
-    fn refuse(&mut self, path: &str, value: impl Display, allowed: impl Into<String>) {
+    pub(super) fn refuse(&mut self, path: &str, value: impl Display, allowed: impl Into<String>) {
         let problem = Problem::NotAllowed { value: value.to_string(), allowed: allowed.into() };
         self.add(path, problem);
     }
 
-    fn missing(&mut self, path: &str, allowed: impl Into<String>) {
+    pub(super) fn missing(&mut self, path: &str, allowed: impl Into<String>) {
         let allowed = allowed.into();
         self.add(path, Problem::Missing { allowed });
     }
 
-    fn add(&mut self, path: &str, problem: Problem) {
+    pub(super) fn add(&mut self, path: &str, problem: Problem) {
         let origin = layers::origin(self.merged, path);
         self.mistakes.add(path, origin, problem);
     }

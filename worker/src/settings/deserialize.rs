@@ -91,7 +91,7 @@ fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
 
-fn nearest(key: &str, known: &[String]) -> Option<String> {
+pub(super) fn nearest(key: &str, known: &[String]) -> Option<String> {
     let key = key.to_ascii_lowercase().replace('-', "_");
     known
         .iter()

@@ -79,6 +79,18 @@ pub enum Problem {
         /// What it must be.
         allowed: String,
     },
+    /// An option of the Kafka client that users may not set.
+    #[error("is not passed on: {why}")]
+    NotPassedOn {
+        /// The reason, and what to use instead.
+        why: String,
+    },
+    /// A value that the Kafka client itself refuses.
+    #[error("{words}")]
+    Library {
+        /// Its words.
+        words: String,
+    },
     /// The same is given in two ways.
     #[error("is given, and so is {other}; give one of them")]
     Both {
@@ -113,7 +125,8 @@ fn suggestion(nearest: &Option<String>, known: &[String]) -> String {
 }
 
 /// Keys whose values are never shown, in whatever section they stand.
-const SECRETS: [&str; 5] = ["password", "key_password", "access_key_id", "secret_access_key", "session_token"];
+const SECRETS: [&str; 6] =
+    ["password", "key_password", "client_secret", "access_key_id", "secret_access_key", "session_token"];
 
 /// Whether the value at this path must not be shown.
 pub(super) fn is_secret(steps: &[String]) -> bool {

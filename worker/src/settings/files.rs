@@ -12,6 +12,12 @@ pub(super) fn read(settings: &mut Settings, merged: &Value, mistakes: &mut Mista
     let sasl = &mut settings.kafka.sasl;
     files.fill("kafka.sasl.username", &mut sasl.username, &sasl.username_file);
     files.fill("kafka.sasl.password", &mut sasl.password, &sasl.password_file);
+    let oauth = &mut sasl.oauth;
+    files.fill("kafka.sasl.oauth.client_id", &mut oauth.client_id, &oauth.client_id_file);
+    files.fill("kafka.sasl.oauth.client_secret", &mut oauth.client_secret, &oauth.client_secret_file);
+    if settings.kafka.logs_in_with_tokens() {
+        files.try_open("kafka.sasl.oauth.ca_file", &settings.kafka.sasl.oauth.ca_file);
+    }
     let tls = &mut settings.kafka.tls;
     files.fill("kafka.tls.key_password", &mut tls.key_password, &tls.key_password_file);
     if settings.kafka.security_protocol.has_tls() {

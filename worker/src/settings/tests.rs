@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use super::{SettingsError, load};
 
 /// The least that a worker must be told.
-const LEAST: &str = r#"
+pub(super) const LEAST: &str = r#"
 kafka:
   bootstrap_servers: ["localhost:9092"]
   consumer: {group_id: g, topics: [t]}
@@ -37,13 +37,13 @@ impl Folder {
     }
 }
 
-fn loaded(text: &str, env: &[(&str, &str)]) -> Settings {
+pub(super) fn loaded(text: &str, env: &[(&str, &str)]) -> Settings {
     let result = Folder::with(&[("application.yaml", text)]).load(env);
     result.unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// The lines that a user sees, with the folder of the test cut out.
-fn mistakes(text: &str, env: &[(&str, &str)]) -> Vec<String> {
+pub(super) fn mistakes(text: &str, env: &[(&str, &str)]) -> Vec<String> {
     let folder = Folder::with(&[("application.yaml", text)]);
     let error = folder.load(env).expect_err("these settings should be refused");
     lines(&folder, &error)

@@ -140,8 +140,10 @@ impl Reader<'_> {
             let (event, value_at) = self.parser.next_token()?;
             path.push(key.clone());
             let value = self.node(event, value_at, path)?;
+            if is_option(path) {
+                insert_option(&mut table, &key, value);
             // The layers below read a dot in a key of the first level as a path.
-            if key.contains(['.', '[']) {
+            } else if key.contains(['.', '[']) {
                 let mistake = self.mistake(at, path, Problem::DottedKey);
                 self.document.wrong_keys.push(mistake);
             } else if table.insert(key.clone(), value).is_some() {
@@ -162,6 +164,26 @@ impl Reader<'_> {
 
     fn origin(&self, at: Marker) -> String {
         format!("{}:{}", self.name, at.line())
+    }
+}
+
+/// Options of the Kafka client have dots in their names.
+fn is_option(path: &[String]) -> bool {
+    matches!(path, [kafka, options, name] if kafka == "kafka" && options == "options" && !name.contains('['))
+}
+
+/// An option's name as sections one inside the other, as variables write it too; of two of one name the last counts.
+fn insert_option(table: &mut Map<String, Value>, name: &str, value: Value) {
+    let Some((part, rest)) = name.split_once('.') else {
+        table.insert(name.to_owned(), value);
+        return;
+    };
+    let section = table.entry(part.to_owned()).or_insert_with(|| Value::new(None, Map::<String, Value>::new()));
+    if !matches!(section.kind, ValueKind::Table(_)) {
+        *section = Value::new(None, Map::<String, Value>::new());
+    }
+    if let ValueKind::Table(inner) = &mut section.kind {
+        insert_option(inner, rest, value);
     }
 }
 

@@ -132,7 +132,7 @@ impl Event {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::events::{Decoded, Header, Policy, Reason, Record, decode};
+    use crate::events::{Decoded, Header, Place, Policy, Reason, Record, decode};
     use std::collections::HashSet;
 
     /// The type of a valid event, or why the record is none.
@@ -145,7 +145,7 @@ mod tests {
             .collect();
         let record =
             Record { offset: 0, timestamp: None, key: None, value: Some(sample.value.as_bytes()), headers: &headers };
-        match decode(&record, &Policy::default()) {
+        match decode(&record, Place { topic: "demo", partition: 0 }, &Policy::default()) {
             Decoded::Event(event, _) => Ok(event.r#type.into_owned()),
             Decoded::Rejected(rejection) => Err(rejection.reason),
             Decoded::Filtered(reason) => panic!("nothing is filtered, this was: {reason:?}"),

@@ -16,10 +16,15 @@ use std::borrow::Cow;
 use super::attributes::Attributes;
 use super::media::Format;
 use super::outcome::quote;
-use super::{Data, Event, Header, Note, Notes, Reason, Record, Rejection, binary, data, media};
+use super::{Data, Event, Header, Lenient, Note, Notes, Reason, Record, Rejection, binary, data, media};
 
 /// Decodes a record whose content type announces `format`.
-pub(super) fn decode<'a>(record: &Record<'a>, format: Format, notes: &mut Notes) -> Result<Event<'a>, Rejection> {
+pub(super) fn decode<'a>(
+    record: &Record<'a>,
+    format: Format,
+    lenient: Lenient,
+    notes: &mut Notes,
+) -> Result<Event<'a>, Rejection> {
     let body = match record.value {
         None | Some([]) => {
             return Err(Rejection::new(
@@ -37,7 +42,7 @@ pub(super) fn decode<'a>(record: &Record<'a>, format: Format, notes: &mut Notes)
     if headers_differ(record.headers, &attributes) {
         notes.insert(Note::HeaderMismatch);
     }
-    let mut event = attributes.finish(notes)?;
+    let mut event = attributes.finish(lenient, notes)?;
     event.data = payload?.into_data(&mut event.datacontenttype)?;
     Ok(event)
 }

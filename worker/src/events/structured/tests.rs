@@ -7,7 +7,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde::de::IgnoredAny;
 
-use super::super::{Data, Decoded, Event, Header, Policy, Reason, Record, decode};
+use super::super::{Data, Decoded, Event, Header, Place, Policy, Reason, Record, decode};
 
 const ROUNDS: usize = 50_000;
 
@@ -28,8 +28,10 @@ const PROTOBUF: &[u8] = b"\x0a\x03a-1\x12\x02/s\x1a\x031.0\x22\x04t.v2\
 \x2a\x0c\x0a\x01u\x12\x07\x2a\x05urn:x\x2a\x13\x0a\x0adataschema\x12\x05\x1a\x03x/Y\
 \x42\x09\x0a\x03x/Y\x12\x02hi";
 
+const AT: Place<'_> = Place { topic: "orders", partition: 3 };
+
 fn decoded<'a>(headers: &'static [Header<'static>], body: &'a [u8]) -> Decoded<'a> {
-    decode(&Record { offset: 0, timestamp: None, key: None, value: Some(body), headers }, &Policy::default())
+    decode(&Record { offset: 0, timestamp: None, key: None, value: Some(body), headers }, AT, &Policy::default())
 }
 
 fn event<'a>(headers: &'static [Header<'static>], body: &'a [u8]) -> Event<'a> {

@@ -5,7 +5,7 @@ mod effects;
 
 use super::lane::{Done, Shared};
 use crate::cut::{Admit, HoldReason, Input, Machine, Manifest, Now, Outcome};
-use crate::events::{Decoded, Policy, Record, decode};
+use crate::events::{Decoded, Place, Policy, Record, decode};
 use crate::files::{CutWriter, EncodeError, Identity, Rules};
 use crate::kafka::TopicPartition;
 use crate::kafka::batch::Batch;
@@ -314,7 +314,7 @@ impl Partition {
         if self.machine.planned_filtered() {
             return Ok(Outcome::Filtered);
         }
-        let decoded = decode(record, &self.policy);
+        let decoded = decode(record, Place { topic: &self.at.topic, partition: self.at.partition }, &self.policy);
         if let Decoded::Filtered(_) = decoded {
             self.shared.metrics.filtered.inc();
             return Ok(Outcome::Filtered);
@@ -441,5 +441,19 @@ impl Drop for Partition {
 }
 
 fn policy(rules: &Rules) -> Policy {
-    Policy { non_cloud_events: rules.non_cloud_events }
+    Policy { non_cloud_events: rules.non_cloud_events, lenient: rules.lenient }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::events::{Leniency, NonCloudEvents};
+
+    #[test]
+    fn records_are_decoded_as_the_rules_of_their_cut_say() {
+        let lenient = [Leniency::ExtensionNames].into_iter().collect();
+        let rules = Rules { non_cloud_events: NonCloudEvents::Wrap, lenient, ..Rules::default() };
+        assert_eq!(policy(&rules), Policy { non_cloud_events: NonCloudEvents::Wrap, lenient });
+        assert_eq!(policy(&Rules::default()), Policy::default());
+    }
 }
