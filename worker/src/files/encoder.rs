@@ -36,7 +36,7 @@ pub(super) struct Profile {
 }
 
 enum OfFormat {
-    Parquet { properties: WriterProperties, row_group_bytes: usize },
+    Parquet { properties: Box<WriterProperties>, row_group_bytes: usize },
     Avro(Compression),
 }
 
@@ -45,7 +45,7 @@ impl Profile {
         let Encoding { compression, row_group_bytes } = encoding;
         let format = match rules.format {
             Format::Parquet => {
-                let properties = schema::properties(compression, &rules.columns);
+                let properties = Box::new(schema::properties(compression, &rules.columns));
                 OfFormat::Parquet { properties, row_group_bytes }
             }
             Format::Avro => OfFormat::Avro(compression),

@@ -33,7 +33,7 @@ fn parquet_keeps_such_columns_as_texts_in_dictionaries() {
 
 #[test]
 fn dead_letters_have_no_such_columns() {
-    let [plain, with] = [Rules::default(), with_columns(Format::Parquet)].map(|rules| dead_file_under(rules));
+    let [plain, with] = [Rules::default(), with_columns(Format::Parquet)].map(dead_file_under);
     assert_eq!(schema_text(&with.body), schema_text(&plain.body));
     assert_eq!(with.plan, plain.plan);
 }
