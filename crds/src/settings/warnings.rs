@@ -41,8 +41,15 @@ impl Settings {
                     .to_owned(),
             );
         }
-        if self.storage.backend == Backend::S3 && self.storage.s3.insecure_http {
-            warnings.push("storage.s3.insecure_http: events may travel to the store readable".to_owned());
+        let storage = &self.storage;
+        let (section, insecure) = match storage.backend {
+            Backend::S3 => ("s3", storage.s3.insecure_http),
+            Backend::Azure => ("azure", storage.azure.insecure_http),
+            Backend::Gcs => ("gcs", storage.gcs.insecure_http),
+            Backend::File => ("file", false),
+        };
+        if insecure {
+            warnings.push(format!("storage.{section}.insecure_http: events may travel to the store readable"));
         }
     }
 
