@@ -13,7 +13,7 @@ DENY := $(EVENTSINK_CACHE)/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
 HEAVY := lands_every_event survives_kill_nine two_owners
 LIGHT := $(filter-out $(HEAVY),$(basename $(notdir $(wildcard e2e/tests/*.rs worker/tests/*.rs)))) \
   $(patsubst worker/tests/%/main.rs,%,$(wildcard worker/tests/*/main.rs))
-RIGS := e2e/rigs/kafka e2e/rigs/s3 e2e/rigs/python
+RIGS := e2e/rigs/kafka e2e/rigs/s3 e2e/rigs/azure e2e/rigs/gcs e2e/rigs/python
 # No file may know the machine it was written on; the brackets keep this line from finding itself.
 MACHINE_PATHS := /[w]ork/|/[r]oot/|/[h]ome/
 
@@ -29,21 +29,21 @@ demo: ## land sample events in ./out without any server, then audit them
 build: ## build everything
 	cargo build --workspace
 
-test: rigs build ## all tests: first those without servers, then with a real Kafka and an S3 server
+test: rigs build ## all tests: first those without servers, then with a real Kafka and servers of S3, Azure and Google Cloud
 	cargo test --workspace --lib --bins
 	e2e/rigs/python e2e/read/test_verify.py
-	e2e/rigs/with kafka s3 -- bash -c 'cargo test --workspace $(LIGHT:%=--test %) -- --test-threads=3 && \
+	e2e/rigs/with kafka s3 azure gcs -- bash -c 'cargo test --workspace $(LIGHT:%=--test %) -- --test-threads=3 && \
 	  cargo test --workspace $(HEAVY:%=--test %) -- --test-threads=1'
 
 e2e: rigs build ## only the tests with servers; TEST=name picks one file of e2e/tests
-	e2e/rigs/with kafka s3 -- cargo test --workspace --test '$(or $(TEST),*)' -- --test-threads=1 --nocapture
+	e2e/rigs/with kafka s3 azure gcs -- cargo test --workspace --test '$(or $(TEST),*)' -- --test-threads=1 --nocapture
 
 check: lint test ## lint, then test
 
 lint: vet $(DENY) e2e/rigs/python ## format, clippy, licences and sources of dependencies, scripts, no machine paths
 	cargo fmt --all --check
 	$(DENY) check licenses bans sources
-	"$$(e2e/rigs/python bin)/shellcheck" -x e2e/rigs/{kafka,s3,python,with,lib.sh} .ci/run
+	"$$(e2e/rigs/python bin)/shellcheck" -x e2e/rigs/{kafka,s3,azure,gcs,python,with,lib.sh} .ci/run
 	found=0; git grep -nIE '$(MACHINE_PATHS)' || found=$$?; ((found == 1))
 
 fmt: ## format the sources

@@ -150,13 +150,27 @@ def open_root(options):
     if options.folder:
         return pyarrow.fs.LocalFileSystem(), options.folder.rstrip("/")
     scheme, _, host = options.endpoint.partition("://")
-    filesystem = pyarrow.fs.S3FileSystem(
-        access_key=options.access_key,
-        secret_key=options.secret_key,
-        endpoint_override=host,
-        scheme=scheme,
-        region=options.region,
-    )
+    if options.store == "azure":
+        # The account in the path of the endpoint is added by the reader itself.
+        host = host.partition("/")[0]
+        filesystem = pyarrow.fs.AzureFileSystem(
+            options.access_key,
+            account_key=options.secret_key,
+            blob_storage_authority=host,
+            blob_storage_scheme=scheme,
+            dfs_storage_authority=host,
+            dfs_storage_scheme=scheme,
+        )
+    elif options.store == "gcs":
+        filesystem = pyarrow.fs.GcsFileSystem(anonymous=True, endpoint_override=host, scheme=scheme)
+    else:
+        filesystem = pyarrow.fs.S3FileSystem(
+            access_key=options.access_key,
+            secret_key=options.secret_key,
+            endpoint_override=host,
+            scheme=scheme,
+            region=options.region,
+        )
     return filesystem, f"{options.bucket}/{options.prefix}".rstrip("/")
 
 
@@ -197,6 +211,7 @@ def main():
     parser.add_argument("--list", required=True)
     parser.add_argument("--topic", required=True)
     parser.add_argument("--folder")
+    parser.add_argument("--store", choices=("s3", "azure", "gcs"), default="s3")
     for name in ("bucket", "prefix", "endpoint", "region", "access-key", "secret-key"):
         parser.add_argument(f"--{name}", default="")
     options = parser.parse_args()

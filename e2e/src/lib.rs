@@ -3,6 +3,8 @@
 //! Nothing here looks inside the worker: it is started as users start it, and judged by what it leaves in the
 //! store, in the log and in its exit code. Helpers panic with the whole story; there is nobody to hand an error to.
 
+pub mod azure;
+pub mod gcs;
 mod http;
 pub mod kafka;
 pub mod mix;
@@ -14,6 +16,8 @@ pub mod tokens;
 pub mod verify;
 pub mod worker;
 
+pub use azure::Azure;
+pub use gcs::Gcs;
 pub use kafka::{Access, Kafka, Mechanism};
 pub use mix::Mix;
 pub use produce::{Produced, produce};

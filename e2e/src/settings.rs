@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use crate::azure::Azure;
+use crate::gcs::Gcs;
 use crate::s3::S3;
 
 /// Where a sink lands its files.
@@ -20,6 +22,10 @@ pub enum Target<'a> {
         /// Prefix without slashes at its ends.
         prefix: &'a str,
     },
+    /// A container of Azure Blob Storage and a prefix in it.
+    Azure(&'a Azure, &'a str, &'a str),
+    /// A bucket of Google Cloud Storage and a prefix in it.
+    Gcs(&'a Gcs, &'a str, &'a str),
 }
 
 impl Target<'_> {
@@ -43,25 +49,57 @@ impl Target<'_> {
                     "insecure_http": true,
                 },
             }),
+            Self::Azure(server, container, prefix) => json!({
+                "backend": "azure",
+                "format": "parquet",
+                "azure": {
+                    "account": server.at.account,
+                    "container": container,
+                    "base_path": prefix,
+                    "endpoint": server.at.endpoint,
+                    "access_key": server.at.access_key,
+                    "insecure_http": true,
+                },
+            }),
+            Self::Gcs(server, bucket, prefix) => json!({
+                "backend": "gcs",
+                "format": "parquet",
+                "gcs": {
+                    "bucket": bucket,
+                    "base_path": prefix,
+                    "endpoint": server.at.endpoint,
+                    "service_account_file": server.at.service_account_file,
+                    "insecure_http": true,
+                },
+            }),
         }
     }
 
     /// Arguments that say the same to the readers in `read/`.
     pub(crate) fn arguments(&self) -> Vec<String> {
-        match self {
-            Self::Folder(path) => vec!["--folder".into(), path.display().to_string()],
-            Self::Bucket { server, bucket, prefix } => [
-                ("--bucket", *bucket),
-                ("--prefix", *prefix),
-                ("--endpoint", &server.at.endpoint),
-                ("--region", &server.at.region),
-                ("--access-key", &server.at.access_key_id),
-                ("--secret-key", &server.at.secret_access_key),
-            ]
-            .iter()
-            .map(|(name, value)| format!("{name}={value}"))
-            .collect(),
-        }
+        let named: Vec<(&str, &str)> = match self {
+            Self::Folder(path) => return vec!["--folder".into(), path.display().to_string()],
+            Self::Bucket { server, bucket, prefix } => vec![
+                ("bucket", bucket),
+                ("prefix", prefix),
+                ("endpoint", &server.at.endpoint),
+                ("region", &server.at.region),
+                ("access-key", &server.at.access_key_id),
+                ("secret-key", &server.at.secret_access_key),
+            ],
+            Self::Azure(server, container, prefix) => vec![
+                ("store", "azure"),
+                ("bucket", container),
+                ("prefix", prefix),
+                ("endpoint", &server.at.endpoint),
+                ("access-key", &server.at.account),
+                ("secret-key", &server.at.access_key),
+            ],
+            Self::Gcs(server, bucket, prefix) => {
+                vec![("store", "gcs"), ("bucket", bucket), ("prefix", prefix), ("endpoint", &server.at.endpoint)]
+            }
+        };
+        named.iter().map(|(name, value)| format!("--{name}={value}")).collect()
     }
 }
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use eventsink_e2e::{
-    Access, Kafka, Mechanism, Mix, S3, Target, Worker, Workspace, count_with_duckdb, patiently, produce, settings,
-    sink, verify, worker,
+    Access, Azure, Gcs, Kafka, Mechanism, Mix, S3, Target, Worker, Workspace, count_with_duckdb, patiently, produce,
+    settings, sink, verify, worker,
 };
 
 const PARTITIONS: i32 = 12;
@@ -32,6 +32,20 @@ fn two_workers_land_200_000_events_as_avro_exactly_once() {
     let folder = space.join("lake");
     let topic = lands(&space, &Target::Folder(&folder), "avro", "avro");
     assert_eq!(count_with_duckdb(&folder, &topic), (0, 0), "no file is Parquet");
+}
+
+#[test]
+fn two_workers_land_200_000_events_on_azure_exactly_once() {
+    let server = Azure::shared();
+    let container = server.make_container("lands");
+    lands(&Workspace::new(), &Target::Azure(server, &container, "events"), "azure");
+}
+
+#[test]
+fn two_workers_land_200_000_events_on_google_cloud_exactly_once() {
+    let server = Gcs::shared();
+    let bucket = server.make_bucket("lands");
+    lands(&Workspace::new(), &Target::Gcs(server, &bucket, "events"), "gcs");
 }
 
 /// Produces while two workers of one group run over TLS and SCRAM, then checks list, files and ledger.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use eventsink_e2e::{Access, Kafka, Mechanism, Mix, S3, Workspace, produce};
+use eventsink_e2e::{Access, Azure, Gcs, Kafka, Mechanism, Mix, S3, Workspace, produce};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Message;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
@@ -84,7 +84,8 @@ fn client(kafka: &Kafka, access: Access) -> ClientConfig {
 }
 
 #[test]
-fn the_s3_server_has_buckets() {
-    let name = S3::shared().make_bucket("rig");
-    assert!(name.starts_with("rig-"));
+fn the_stores_have_buckets() {
+    let names =
+        [S3::shared().make_bucket("rig"), Azure::shared().make_container("rig"), Gcs::shared().make_bucket("rig")];
+    assert!(names.iter().all(|name| name.starts_with("rig-")), "{names:?}");
 }

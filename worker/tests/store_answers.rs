@@ -10,7 +10,9 @@ use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use eventsink_worker::store::{Backend, Guarantee, Put, S3Options, Secret, Store, StoreErrorKind, StoreOptions};
+use eventsink_worker::store::{
+    Backend, Guarantee, Network, Put, S3Options, Secret, Store, StoreErrorKind, StoreOptions,
+};
 
 const BODY: Bytes = Bytes::from_static(b"0123456789");
 
@@ -48,11 +50,10 @@ async fn start(oddity: Oddity) -> (Store, Arc<Server>) {
     tokio::spawn(async move { axum::serve(listener, app).await });
     let options = S3Options {
         bucket: "lake".into(),
-        endpoint: Some(format!("http://{address}")),
-        insecure_http: true,
         path_style: true,
         access_key_id: Some(Secret::new("id")),
         secret_access_key: Some(Secret::new("secret")),
+        network: Network { endpoint: Some(format!("http://{address}")), insecure_http: true, ..Network::default() },
         ..S3Options::default()
     };
     let store = Store::open(&StoreOptions { backend: Backend::S3(Box::new(options)) }).unwrap();

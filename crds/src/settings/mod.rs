@@ -3,6 +3,7 @@
 //! Types and pure functions only. Reading files, layering and complaining belong to the worker's loader;
 //! rules between fields are checked there, so a value built here by hand may still be refused by it.
 
+mod clouds;
 mod kafka;
 mod oauth;
 mod options;
@@ -16,10 +17,11 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+pub use clouds::{Azure, Gcs, Sse, SseType};
 pub use kafka::{Consumer, Kafka, OnLoss, OnOffsetsMoved, Sasl, SaslMechanism, SecurityProtocol, Tls};
 pub use oauth::OAuth;
 pub use options::{Options, PASSED_ON, refusal};
-pub use storage::{Backend, Compression, FileStore, Format, PartitionBy, S3, Storage};
+pub use storage::{Backend, Compression, FileStore, Format, PartitionBy, S3, Storage, StoreTimeouts};
 pub use values::{List, Secret, Size, Span, StartFrom};
 
 /// All settings of one worker.

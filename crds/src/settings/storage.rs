@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{List, Secret, text};
+use super::{Azure, Gcs, List, Secret, Span, Sse, text};
 
 /// Section `storage`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,8 +26,19 @@ pub struct Storage {
     /// The folder for events that name no schema version: letters, digits, `.`, `_` and `-`, at most
     /// 128, not starting with `.` or `_`. Default: `v1`.
     pub default_schema_version: String,
+    /// Proxy of all requests to a cloud, `http://host:port` or `http://user:password@host:port`. Hosts in `NO_PROXY`
+    /// are reached without it. Default: `HTTPS_PROXY`, `HTTP_PROXY` or `ALL_PROXY`.
+    pub proxy_url: Option<Secret>,
+    /// File that holds the proxy's URL. After loading, `proxy_url` holds its content.
+    pub proxy_url_file: Option<String>,
+    /// How long to wait for a cloud.
+    pub timeouts: StoreTimeouts,
     /// Amazon S3 or a store that speaks its protocol; read when `backend` is `s3`.
     pub s3: S3,
+    /// Azure Blob Storage; read when `backend` is `azure`.
+    pub azure: Azure,
+    /// Google Cloud Storage; read when `backend` is `gcs`.
+    pub gcs: Gcs,
     /// A folder; read when `backend` is `file`.
     pub file: FileStore,
 }
@@ -42,9 +53,30 @@ impl Default for Storage {
             allow_at_least_once: false,
             partition_by: PartitionBy::default(),
             default_schema_version: "v1".to_owned(),
+            proxy_url: None,
+            proxy_url_file: None,
+            timeouts: StoreTimeouts::default(),
             s3: S3::default(),
+            azure: Azure::default(),
+            gcs: Gcs::default(),
             file: FileStore::default(),
         }
+    }
+}
+
+/// Section `storage.timeouts`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StoreTimeouts {
+    /// Longest time for a connection to open, 100ms to 10m. Default: `5s`.
+    pub connect: Span,
+    /// Longest time for a request; a body gets a second for each 256KiB on top. 1s to 1h. Default: `30s`.
+    pub request: Span,
+}
+
+impl Default for StoreTimeouts {
+    fn default() -> Self {
+        Self { connect: Span::from_secs(5), request: Span::from_secs(30) }
     }
 }
 
@@ -55,6 +87,10 @@ pub enum Backend {
     /// Amazon S3 or a store that speaks its protocol.
     #[default]
     S3,
+    /// Azure Blob Storage.
+    Azure,
+    /// Google Cloud Storage.
+    Gcs,
     /// A folder on a local or shared disk.
     File,
 }
@@ -124,6 +160,8 @@ pub struct S3 {
     pub session_token: Option<Secret>,
     /// File that holds the token. After loading, `session_token` holds its content.
     pub session_token_file: Option<String>,
+    /// Encryption on the server.
+    pub sse: Sse,
     /// Authorities (PEM) that may sign the store's certificate, beside those of the system.
     pub ca_file: Option<String>,
     /// Allow an `endpoint` that begins with `http://`: events travel readable. Default: false.

@@ -57,8 +57,15 @@ impl Settings {
                 "kafka.options.{hosts}: a certificate of any host that the authorities signed is taken for a broker's"
             ));
         }
-        if self.storage.backend == Backend::S3 && self.storage.s3.insecure_http {
-            warnings.push("storage.s3.insecure_http: events may travel to the store readable".to_owned());
+        let storage = &self.storage;
+        let (section, insecure) = match storage.backend {
+            Backend::S3 => ("s3", storage.s3.insecure_http),
+            Backend::Azure => ("azure", storage.azure.insecure_http),
+            Backend::Gcs => ("gcs", storage.gcs.insecure_http),
+            Backend::File => ("file", false),
+        };
+        if insecure {
+            warnings.push(format!("storage.{section}.insecure_http: events may travel to the store readable"));
         }
     }
 

@@ -3,7 +3,7 @@
 use crate::cut::Limits;
 use crate::events;
 use crate::files::{self, Encoding, Rules};
-use crate::store::{self, Backoff, S3Options, StoreOptions};
+use crate::store::{self, AzureOptions, Backoff, GcsOptions, Network, S3Options, Sse, StoreOptions};
 use eventsink_crds::settings::{self, Settings};
 
 /// Where objects go.
@@ -11,23 +11,80 @@ pub fn store_options(settings: &Settings) -> StoreOptions {
     let storage = &settings.storage;
     let backend = match storage.backend {
         settings::Backend::File => store::Backend::File { base_path: storage.file.base_path.clone().into() },
-        settings::Backend::S3 => {
-            let s3 = &storage.s3;
-            store::Backend::S3(Box::new(S3Options {
-                bucket: s3.bucket.clone(),
-                base_path: s3.base_path.clone(),
-                region: s3.region.clone(),
-                endpoint: s3.endpoint.clone(),
-                path_style: s3.uses_path_style(),
-                access_key_id: s3.access_key_id.clone(),
-                secret_access_key: s3.secret_access_key.clone(),
-                session_token: s3.session_token.clone(),
-                ca_file: s3.ca_file.clone().map(Into::into),
-                insecure_http: s3.insecure_http,
-            }))
-        }
+        settings::Backend::S3 => store::Backend::S3(Box::new(s3(storage))),
+        settings::Backend::Azure => store::Backend::Azure(Box::new(azure(storage))),
+        settings::Backend::Gcs => store::Backend::Gcs(Box::new(gcs(storage))),
     };
     StoreOptions { backend }
+}
+
+fn s3(storage: &settings::Storage) -> S3Options {
+    let s3 = &storage.s3;
+    S3Options {
+        bucket: s3.bucket.clone(),
+        base_path: s3.base_path.clone(),
+        region: s3.region.clone(),
+        path_style: s3.uses_path_style(),
+        access_key_id: s3.access_key_id.clone(),
+        secret_access_key: s3.secret_access_key.clone(),
+        session_token: s3.session_token.clone(),
+        sse: sse(&s3.sse),
+        network: network(storage, &s3.endpoint, &s3.ca_file, s3.insecure_http),
+    }
+}
+
+fn sse(sse: &settings::Sse) -> Option<Sse> {
+    let kms = |double| Sse::Kms { key_id: sse.kms_key_id.clone(), double, bucket_key: sse.bucket_key };
+    match sse.kind {
+        settings::SseType::None => None,
+        settings::SseType::S3 => Some(Sse::S3),
+        settings::SseType::Kms => Some(kms(false)),
+        settings::SseType::KmsDsse => Some(kms(true)),
+        settings::SseType::Customer => sse.customer_key.clone().map(Sse::Customer),
+    }
+}
+
+fn azure(storage: &settings::Storage) -> AzureOptions {
+    let azure = &storage.azure;
+    AzureOptions {
+        account: azure.account.clone(),
+        container: azure.container.clone(),
+        base_path: azure.base_path.clone(),
+        access_key: azure.access_key.clone(),
+        sas_token: azure.sas_token.clone(),
+        client_id: azure.client_id.clone(),
+        tenant_id: azure.tenant_id.clone(),
+        client_secret: azure.client_secret.clone(),
+        federated_token_file: azure.federated_token_file.clone(),
+        authority_host: azure.authority_host.clone(),
+        network: network(storage, &azure.endpoint, &azure.ca_file, azure.insecure_http),
+    }
+}
+
+fn gcs(storage: &settings::Storage) -> GcsOptions {
+    let gcs = &storage.gcs;
+    GcsOptions {
+        bucket: gcs.bucket.clone(),
+        base_path: gcs.base_path.clone(),
+        service_account_file: gcs.service_account_file.clone().map(Into::into),
+        network: network(storage, &gcs.endpoint, &gcs.ca_file, gcs.insecure_http),
+    }
+}
+
+fn network(
+    storage: &settings::Storage,
+    endpoint: &Option<String>,
+    ca_file: &Option<String>,
+    insecure_http: bool,
+) -> Network {
+    Network {
+        endpoint: endpoint.clone(),
+        ca_file: ca_file.clone().map(Into::into),
+        insecure_http,
+        proxy_url: storage.proxy_url.clone(),
+        connect_timeout: storage.timeouts.connect.as_duration(),
+        request_timeout: storage.timeouts.request.as_duration(),
+    }
 }
 
 /// Waits between tries at the store.
@@ -132,14 +189,53 @@ mod tests {
         let settings = from(serde_json::json!({"storage": {"backend": "s3", "s3": {
             "bucket": "b", "base_path": "p", "region": "r", "endpoint": "https://e", "path_style": "false",
             "access_key_id": "id", "secret_access_key": "key", "session_token": "token", "ca_file": "ca",
-            "insecure_http": "true",
+            "insecure_http": "true", "sse": {"type": "kms_dsse", "kms_key_id": "arn"},
         }}}));
         let store::Backend::S3(s3) = store_options(&settings).backend else { panic!("backend is s3") };
-        let texts = [&s3.region, &s3.endpoint].map(|text| text.as_deref().unwrap_or_default());
-        let secrets = [&s3.access_key_id, &s3.secret_access_key, &s3.session_token];
+        let texts = [&s3.region, &s3.network.endpoint].map(|text| text.as_deref().unwrap_or_default());
+        let secrets = [&s3.access_key_id, &s3.secret_access_key, &s3.session_token].map(exposed);
         assert_eq!((s3.bucket.as_str(), s3.base_path.as_str(), texts), ("b", "p", ["r", "https://e"]));
-        assert_eq!(secrets.map(|secret| secret.as_ref().map(|s| s.expose())), [Some("id"), Some("key"), Some("token")]);
-        assert_eq!((s3.path_style, s3.insecure_http, s3.ca_file.is_some()), (false, true, true));
+        assert_eq!(secrets, [Some("id"), Some("key"), Some("token")]);
+        assert_eq!((s3.path_style, s3.network.insecure_http, s3.network.ca_file.is_some()), (false, true, true));
+        let Some(Sse::Kms { key_id, double: true, bucket_key: None }) = s3.sse else { panic!("sse is kms_dsse") };
+        assert_eq!(key_id.as_deref(), Some("arn"));
+    }
+
+    #[test]
+    fn every_setting_of_azure_reaches_the_store() {
+        let settings = from(serde_json::json!({"storage": {"backend": "azure", "proxy_url": "http://p:1",
+            "timeouts": {"connect": "1s", "request": "2s"}, "azure": {
+            "account": "a", "container": "c", "base_path": "p", "access_key": "key", "sas_token": "sas",
+            "client_id": "id", "tenant_id": "tenant", "client_secret": "secret", "federated_token_file": "token",
+            "authority_host": "https://login", "endpoint": "https://e", "ca_file": "ca", "insecure_http": "true",
+        }}}));
+        let store::Backend::Azure(azure) = store_options(&settings).backend else { panic!("backend is azure") };
+        assert_eq!([&azure.account, &azure.container, &azure.base_path], ["a", "c", "p"]);
+        let secrets = [&azure.access_key, &azure.sas_token, &azure.client_secret, &azure.network.proxy_url];
+        assert_eq!(secrets.map(exposed), [Some("key"), Some("sas"), Some("secret"), Some("http://p:1")]);
+        let texts = [&azure.client_id, &azure.tenant_id, &azure.federated_token_file, &azure.authority_host];
+        assert_eq!(texts.map(Option::as_deref), [Some("id"), Some("tenant"), Some("token"), Some("https://login")]);
+        let network = &azure.network;
+        assert_eq!(network.endpoint.as_deref(), Some("https://e"));
+        assert!(network.insecure_http && network.ca_file.is_some());
+        assert_eq!([network.connect_timeout.as_secs(), network.request_timeout.as_secs()], [1, 2]);
+    }
+
+    #[test]
+    fn every_setting_of_gcs_reaches_the_store() {
+        let settings = from(serde_json::json!({"storage": {"backend": "gcs", "gcs": {
+            "bucket": "b", "base_path": "p", "service_account_file": "key.json", "endpoint": "https://e",
+        }}}));
+        let store::Backend::Gcs(gcs) = store_options(&settings).backend else { panic!("backend is gcs") };
+        assert_eq!([&gcs.bucket, &gcs.base_path], ["b", "p"]);
+        assert_eq!(gcs.service_account_file, Some("key.json".into()));
+        assert_eq!(gcs.network.endpoint.as_deref(), Some("https://e"));
+        let defaults = [gcs.network.connect_timeout.as_secs(), gcs.network.request_timeout.as_secs()];
+        assert_eq!((defaults, gcs.network.insecure_http), ([5, 30], false));
+    }
+
+    fn exposed(secret: &Option<store::Secret>) -> Option<&str> {
+        secret.as_ref().map(store::Secret::expose)
     }
 
     #[test]

@@ -125,8 +125,18 @@ fn suggestion(nearest: &Option<String>, known: &[String]) -> String {
 }
 
 /// Keys whose values are never shown, in whatever section they stand.
-const SECRETS: [&str; 6] =
-    ["password", "key_password", "client_secret", "access_key_id", "secret_access_key", "session_token"];
+const SECRETS: [&str; 10] = [
+    "password",
+    "key_password",
+    "access_key_id",
+    "secret_access_key",
+    "session_token",
+    "access_key",
+    "sas_token",
+    "client_secret",
+    "customer_key",
+    "proxy_url",
+];
 
 /// Whether the value at this path must not be shown.
 pub(super) fn is_secret(steps: &[String]) -> bool {

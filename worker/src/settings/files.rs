@@ -25,12 +25,28 @@ pub(super) fn read(settings: &mut Settings, merged: &Value, mistakes: &mut Mista
         files.try_open("kafka.tls.certificate_file", &tls.certificate_file);
         files.try_open("kafka.tls.key_file", &tls.key_file);
     }
-    let s3 = &mut settings.storage.s3;
+    let storage = &mut settings.storage;
+    files.fill("storage.proxy_url", &mut storage.proxy_url, &storage.proxy_url_file);
+    let s3 = &mut storage.s3;
     files.fill("storage.s3.access_key_id", &mut s3.access_key_id, &s3.access_key_id_file);
     files.fill("storage.s3.secret_access_key", &mut s3.secret_access_key, &s3.secret_access_key_file);
     files.fill("storage.s3.session_token", &mut s3.session_token, &s3.session_token_file);
-    if settings.storage.backend == Backend::S3 {
-        files.try_open("storage.s3.ca_file", &s3.ca_file);
+    files.fill("storage.s3.sse.customer_key", &mut s3.sse.customer_key, &s3.sse.customer_key_file);
+    let azure = &mut storage.azure;
+    files.fill("storage.azure.access_key", &mut azure.access_key, &azure.access_key_file);
+    files.fill("storage.azure.sas_token", &mut azure.sas_token, &azure.sas_token_file);
+    files.fill("storage.azure.client_secret", &mut azure.client_secret, &azure.client_secret_file);
+    match storage.backend {
+        Backend::S3 => files.try_open("storage.s3.ca_file", &storage.s3.ca_file),
+        Backend::Azure => {
+            files.try_open("storage.azure.ca_file", &storage.azure.ca_file);
+            files.try_open("storage.azure.federated_token_file", &storage.azure.federated_token_file);
+        }
+        Backend::Gcs => {
+            files.try_open("storage.gcs.ca_file", &storage.gcs.ca_file);
+            files.try_open("storage.gcs.service_account_file", &storage.gcs.service_account_file);
+        }
+        Backend::File => {}
     }
 }
 

@@ -7,7 +7,6 @@ mod checks;
 mod deserialize;
 mod error;
 mod files;
-mod kafka;
 mod layers;
 mod variables;
 mod yaml;

@@ -90,12 +90,20 @@ impl fmt::Display for StoreError {
 
 impl StdError for StoreError {}
 
+/// What holds the objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    Folder,
+    Bucket,
+    Container,
+}
+
 /// Where the store is, for messages: `place` is `Store::describe`, `endpoint` the address it is dialled at.
 #[derive(Debug, Clone)]
 pub(super) struct Location {
     pub place: String,
     pub endpoint: String,
-    pub on_disk: bool,
+    pub kind: Place,
     /// Values that are cut out of every message, should a store echo them.
     pub secrets: Vec<super::Secret>,
 }
@@ -119,23 +127,37 @@ impl Location {
         told
     }
 
+    /// An error while the store is opened.
+    pub fn opening(&self, error: &(dyn StdError + 'static)) -> StoreError {
+        self.classify(&format!("open {}", self.place), error)
+    }
+
+    /// Whether the objects are files of this machine.
+    pub fn on_disk(&self) -> bool {
+        self.kind == Place::Folder
+    }
+
     fn way_out(&self, kind: StoreErrorKind) -> Option<String> {
         let Self { place, endpoint, .. } = self;
-        let text = match (kind, self.on_disk) {
-            (StoreErrorKind::Denied, false) => {
-                format!("check the keys, their clock, and the rights to put, get and list on {place}")
-            }
-            (StoreErrorKind::Denied, true) => {
+        let text = match (kind, self.kind) {
+            (StoreErrorKind::Denied, Place::Folder) => {
                 format!("check that this user may write below {place} and that its file system has hard links")
             }
-            (StoreErrorKind::NoBucket, false) => {
-                format!("create the bucket of {place} at {endpoint} or correct its name")
+            (StoreErrorKind::Denied, _) => {
+                format!("check the keys, their clock, and the rights to put, get and list on {place}")
             }
-            (StoreErrorKind::NoBucket, true) => {
+            (StoreErrorKind::NoBucket, Place::Folder) => {
                 format!("mount or restore {place}; it is not created again while the process runs")
             }
+            (StoreErrorKind::NoBucket, Place::Bucket) => {
+                format!("create the bucket of {place} at {endpoint} or correct its name")
+            }
+            (StoreErrorKind::NoBucket, Place::Container) => {
+                format!("create the container of {place} at {endpoint} or correct its name")
+            }
+            (StoreErrorKind::Unreachable | StoreErrorKind::Timeout, Place::Folder) => format!("check {place}"),
             (StoreErrorKind::Unreachable | StoreErrorKind::Timeout, _) => {
-                format!("check {endpoint} and the network to it")
+                format!("check the network and the proxy to it; the store is at {endpoint}")
             }
             (StoreErrorKind::Full, _) => format!("free space or raise the quota of {place}"),
             (StoreErrorKind::Throttled, _) => format!("{endpoint} asks for fewer requests"),
@@ -185,6 +207,7 @@ impl Finding {
             cause = at.source();
         }
         let words = error.to_string();
+        // The one answer of a metadata service that is left to its client.
         if words.contains("://169.254.") {
             return Self::no_credentials(&words);
         }
@@ -199,11 +222,12 @@ impl Finding {
 
     fn known(cause: &(dyn StdError + 'static)) -> Option<Self> {
         if let Some(refusal) = cause.downcast_ref::<Refusal>() {
-            return Some(Self {
-                kind: kind_of_refusal(refusal.status, &refusal.code),
-                words: refusal.to_string(),
-                retry_after: refusal.retry_after,
-            });
+            let passing = refusal.status == 429 || refusal.status >= 500;
+            if is_metadata_host(&refusal.host) && !passing {
+                return Some(Self::no_credentials(&refusal.to_string()));
+            }
+            let kind = kind_of_refusal(refusal.status, &refusal.code, &refusal.words);
+            return Some(Self { kind, words: refusal.to_string(), retry_after: refusal.retry_after });
         }
         if let Some(silent) = cause.downcast_ref::<NoAnswer>() {
             if is_metadata_host(&silent.host) {
@@ -232,23 +256,40 @@ impl Finding {
     }
 }
 
-/// Status and code of a refusal; codes as in the list of S3 error responses, and those of stores beside AWS.
-fn kind_of_refusal(status: u16, code: &str) -> StoreErrorKind {
+/// Status, code and words of a refusal; codes as in the lists of S3, Azure Blob, Google Cloud Storage and OAuth
+/// (RFC 6749 section 5.2), and those of stores that speak S3.
+fn kind_of_refusal(status: u16, code: &str, words: &str) -> StoreErrorKind {
     match code {
-        "NoSuchBucket" => return StoreErrorKind::NoBucket,
-        "SlowDown" | "Throttling" | "ThrottlingException" | "RequestLimitExceeded" | "TooManyRequests" => {
-            return StoreErrorKind::Throttled;
+        "NoSuchBucket" | "ContainerNotFound" | "ContainerBeingDeleted" | "ContainerDisabled" => {
+            return StoreErrorKind::NoBucket;
         }
-        "RequestTimeout" => return StoreErrorKind::Timeout,
-        "QuotaExceeded" | "XMinioStorageFull" | "InsufficientStorage" => {
-            return StoreErrorKind::Full;
-        }
+        "SlowDown"
+        | "Throttling"
+        | "ThrottlingException"
+        | "RequestLimitExceeded"
+        | "TooManyRequests"
+        | "ServerBusy"
+        | "rateLimitExceeded"
+        | "userRateLimitExceeded" => return StoreErrorKind::Throttled,
+        "RequestTimeout" | "OperationTimedOut" => return StoreErrorKind::Timeout,
+        "QuotaExceeded" | "XMinioStorageFull" | "InsufficientStorage" => return StoreErrorKind::Full,
+        // Keys that may create and not overwrite meet an object: whether it is there decides.
+        "UnauthorizedBlobOverwrite" => return StoreErrorKind::Conflict,
+        _ if status == 403 && words.contains("storage.objects.delete") => return StoreErrorKind::Conflict,
         "ExpiredToken"
         | "InvalidToken"
         | "InvalidAccessKeyId"
         | "SignatureDoesNotMatch"
         | "AuthorizationHeaderMalformed"
-        | "AccessDenied" => return StoreErrorKind::Denied,
+        | "AccessDenied"
+        | "AuthenticationFailed"
+        | "InvalidAuthenticationInfo"
+        | "invalid_client"
+        | "invalid_grant"
+        | "invalid_request"
+        | "invalid_resource"
+        | "invalid_scope"
+        | "unauthorized_client" => return StoreErrorKind::Denied,
         _ => {}
     }
     match status {
@@ -287,7 +328,7 @@ mod tests {
         Location {
             place: "s3://b/p".into(),
             endpoint: "https://s3.example.com".into(),
-            on_disk: false,
+            kind: Place::Bucket,
             secrets: vec![Secret::new("AKIA1"), Secret::new("")],
         }
     }
@@ -311,15 +352,33 @@ mod tests {
             (507, "", Full),
             (409, "ConditionalRequestConflict", Conflict),
             (400, "KeyTooLongError", Other),
+            (404, "ContainerNotFound", NoBucket),
+            (409, "ContainerBeingDeleted", NoBucket),
+            (409, "BlobAlreadyExists", Conflict),
+            (403, "UnauthorizedBlobOverwrite", Conflict),
+            (403, "AuthorizationPermissionMismatch", Denied),
+            (400, "InvalidAuthenticationInfo", Denied),
+            (503, "ServerBusy", Throttled),
+            (500, "OperationTimedOut", Timeout),
+            (403, "userRateLimitExceeded", Throttled),
+            (401, "authError", Denied),
+            (400, "invalid_grant", Denied),
         ];
         for (status, code, kind) in table {
-            assert_eq!(kind_of_refusal(status, code), kind, "{status} {code}");
+            assert_eq!(kind_of_refusal(status, code, ""), kind, "{status} {code}");
         }
     }
 
     #[test]
+    fn a_missing_right_to_delete_means_that_something_was_there() {
+        let words = "sink@p.iam does not have storage.objects.delete access to the Google Cloud Storage object.";
+        assert_eq!(kind_of_refusal(403, "AccessDenied", words), StoreErrorKind::Conflict);
+        assert_eq!(kind_of_refusal(403, "AccessDenied", &words.replace("delete", "create")), StoreErrorKind::Denied);
+    }
+
+    #[test]
     fn the_systems_words_decide_the_kind_of_a_disk_fault() {
-        let disk = Location { on_disk: true, ..bucket() };
+        let disk = Location { kind: Place::Folder, ..bucket() };
         for (errno, kind) in [
             (28, StoreErrorKind::Full),
             (122, StoreErrorKind::Full),
@@ -351,8 +410,21 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_metadata_service_means_missing_keys() {
-        let silent = NoAnswer { host: "169.254.169.254".into(), words: "connection refused".into(), timed_out: false };
-        assert_eq!(bucket().classify("put k", &silent).kind(), StoreErrorKind::Denied);
+    fn a_metadata_service_that_is_silent_or_refuses_means_missing_keys() {
+        for host in ["169.254.169.254", "metadata.google.internal"] {
+            let silent = NoAnswer { host: host.into(), words: "connection refused".into(), timed_out: false };
+            assert_eq!(bucket().classify("put k", &silent).kind(), StoreErrorKind::Denied);
+            let refusal = |status| Refusal {
+                host: host.into(),
+                status,
+                code: "invalid_request".into(),
+                words: "Identity not found".into(),
+                retry_after: None,
+            };
+            let refused = bucket().classify("put k", &refusal(400));
+            assert_eq!(refused.kind(), StoreErrorKind::Denied);
+            assert!(refused.message().contains("gave none") && refused.message().contains("Identity not found"));
+            assert_eq!(bucket().classify("put k", &refusal(429)).kind(), StoreErrorKind::Throttled);
+        }
     }
 }

@@ -9,30 +9,28 @@ mod probe;
 mod retry;
 mod wire;
 
+use std::fmt;
 use std::future::Future;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt;
-use object_store::aws::AmazonS3;
 use object_store::list::{PaginatedListOptions, PaginatedListStore};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutPayload};
+use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutPayload};
 
 use crate::files::Format;
 use error::Location;
 pub use error::{StoreError, StoreErrorKind};
 pub use eventsink_crds::settings::Secret;
-pub use options::{Backend, S3Options, StoreOptions};
+pub use options::{AzureOptions, Backend, GcsOptions, Network, S3Options, Sse, StoreOptions};
 pub use probe::Guarantee;
 pub use retry::{Backoff, retry};
 
-/// Time for a request without its body.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Slowest rate, in bytes per second, at which a body is still waited for; on top of `REQUEST_TIMEOUT`.
+/// Slowest rate, in bytes per second, at which a body is still waited for; on top of the time for a request.
 const MIN_RATE: u64 = 256 * 1024;
 
 /// Keys asked for when only the least is wanted: more than one, so that a folder marker or a foreign object in front
@@ -46,12 +44,38 @@ pub struct Store {
     /// Prefix of every key inside the client, without slashes at its ends; empty on disk.
     prefix: String,
     location: Location,
+    /// Longest time for a request without its body.
+    request_timeout: Duration,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 enum Client {
-    Disk { store: LocalFileSystem, base: PathBuf },
-    S3 { store: AmazonS3, sorted: bool },
+    Disk {
+        store: LocalFileSystem,
+        base: PathBuf,
+    },
+    Cloud {
+        store: Arc<dyn Bucket>,
+        /// Whether listings come in the order of keys.
+        sorted: bool,
+        /// Whether the end of an object can be asked for without its size.
+        suffix_ranges: bool,
+    },
+}
+
+/// What every cloud's client can do.
+trait Bucket: ObjectStore + PaginatedListStore {}
+
+impl<S: ObjectStore + PaginatedListStore> Bucket for S {}
+
+impl fmt::Debug for Client {
+    /// Only the kind: the clients of `object_store` show their keys.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Disk { .. } => "Disk",
+            Self::Cloud { .. } => "Cloud",
+        })
+    }
 }
 
 /// What a create-only put came to.
@@ -82,39 +106,19 @@ pub struct Listed {
 }
 
 impl Store {
-    /// Checks the options and builds the client. On disk the base folder is created; S3 is not asked anything yet, see
-    /// [`Store::probe`].
-    pub fn open(options: &StoreOptions) -> Result<Self, StoreError> {
-        match &options.backend {
-            Backend::File { base_path } => {
-                let (store, location) = open::disk(base_path)?;
-                let client = Client::Disk { store, base: base_path.clone() };
-                Ok(Self { client, prefix: String::new(), location })
-            }
-            Backend::S3(options) => {
-                let prefix = options.base_path.trim_matches('/').to_string();
-                let (store, location) = open::s3(options, &prefix)?;
-                // Directory buckets (S3 Express) list in no order; all others in UTF-8 binary order.
-                let sorted = !options.bucket.ends_with("--x-s3");
-                let store = Self { client: Client::S3 { store, sorted }, prefix, location };
-                store.path("open", "")?;
-                Ok(store)
-            }
-        }
-    }
-
-    /// Where the objects live, `s3://bucket/prefix` or `file:///path`; without secrets.
+    /// Where the objects live, such as `s3://bucket/prefix`, `az://account/container/prefix`, `gs://bucket/prefix` or
+    /// `file:///path`; without secrets.
     pub fn describe(&self) -> String {
         self.location.place.clone()
     }
 
-    /// Puts an object that must not exist yet; one try, of up to 30 s and a second per 256 KiB. The key is relative to
-    /// the base path and stored verbatim. The body is sent in one request: at most 5 GiB on S3, and held in memory.
+    /// Puts an object that must not exist yet; one try, within the time for a request and a second per 256 KiB. The key is relative to
+    /// the base path and stored verbatim. The body is sent in one request, at most 5 GB on any cloud, and held in memory.
     pub async fn create(&self, key: &str, body: Bytes) -> Result<Put, StoreError> {
         let what = format!("put {key}");
         let path = self.path(&what, key)?;
         self.check_base(&what).await?;
-        let limit = time_for(body.len() as u64);
+        let limit = self.time_for(body.len() as u64);
         let put = self.client.store().put_opts(&path, PutPayload::from_bytes(body), PutMode::Create.into());
         let refused = match self.within(limit, &what, put).await? {
             Ok(_) => return Ok(Put::Created),
@@ -127,7 +131,7 @@ impl Store {
         if refused.kind() != StoreErrorKind::Conflict {
             return Err(refused);
         }
-        // S3 also says "conflict" while another put to this key is still under way, and that one may yet fail.
+        // A store also says "conflict" while another put to this key is still under way, and that one may yet fail.
         match self.size(key).await? {
             Some(_) => Ok(Put::Exists),
             None => Err(refused),
@@ -163,6 +167,14 @@ impl Store {
         if len == 0 {
             return Ok(self.size(key).await?.map(nothing));
         }
+        let range = match (range, &self.client) {
+            (GetRange::Suffix(len), Client::Cloud { suffix_ranges: false, .. }) => match self.size(key).await? {
+                None => return Ok(None),
+                Some(0) => return Ok(Some(nothing(0))),
+                Some(size) => GetRange::Bounded(size.saturating_sub(len)..size),
+            },
+            (range, _) => range,
+        };
         let options = GetOptions { range: Some(range), ..GetOptions::default() };
         match self.read(what, key, options).await {
             // HTTP has no range of an empty object.
@@ -180,15 +192,15 @@ impl Store {
         let path = self.path(&what, key)?;
         self.check_base(&what).await?;
         let head = self.client.store().head(&path);
-        match self.within(REQUEST_TIMEOUT, &what, head).await? {
+        match self.within(self.request_timeout, &what, head).await? {
             Ok(meta) => return Ok(Some(meta.size)),
-            Err(object_store::Error::NotFound { .. }) if self.location.on_disk => return Ok(None),
+            Err(object_store::Error::NotFound { .. }) if self.location.on_disk() => return Ok(None),
             Err(object_store::Error::NotFound { .. }) => {}
             Err(error) => return Err(self.location.classify(&what, &error)),
         }
         // The answer to HEAD has no body, so a missing bucket looks like a missing key. GET tells them apart.
         let get = self.client.store().get(&path);
-        match self.within(REQUEST_TIMEOUT, &what, get).await? {
+        match self.within(self.request_timeout, &what, get).await? {
             Ok(found) => Ok(Some(found.meta.size)),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(self.location.classify(&what, &error)),
@@ -198,8 +210,8 @@ impl Store {
     /// The least key below the folder `prefix`, in byte order: one page where the store lists in order, else the
     /// minimum of a whole listing.
     pub async fn first(&self, prefix: &str) -> Result<Option<String>, StoreError> {
-        if let Client::S3 { store, sorted: true } = &self.client
-            && let InOrder::Yes(first) = self.first_of_pages(store, prefix).await?
+        if let Client::Cloud { store, sorted: true, .. } = &self.client
+            && let InOrder::Yes(first) = self.first_of_pages(store.as_ref(), prefix).await?
         {
             return Ok(first);
         }
@@ -216,9 +228,9 @@ impl Store {
         let below = folder(path.as_ref());
         let mut objects = self.client.store().list(Some(&path));
         let mut listed = Vec::new();
-        while let Some(next) = self.within(REQUEST_TIMEOUT, &what, objects.next()).await? {
+        while let Some(next) = self.within(self.request_timeout, &what, objects.next()).await? {
             let object = next.map_err(|e| self.location.classify(&what, &e))?;
-            // A folder marker of an S3 console is the folder itself.
+            // A folder marker of a cloud's console is the folder itself.
             if object.location.as_ref().starts_with(&below) {
                 listed.push(Listed { key: self.relative(&object.location), size: object.size });
             }
@@ -227,21 +239,25 @@ impl Store {
         Ok(listed)
     }
 
-    async fn first_of_pages(&self, store: &AmazonS3, prefix: &str) -> Result<InOrder, StoreError> {
+    async fn first_of_pages(&self, store: &dyn Bucket, prefix: &str) -> Result<InOrder, StoreError> {
         let what = format!("list {prefix}/");
         let below = folder(self.path(&what, prefix)?.as_ref());
         let mut options = PaginatedListOptions { max_keys: Some(FIRST_PAGE), ..Default::default() };
         loop {
             let page = store.list_paginated(Some(&below), options.clone());
             let page =
-                self.within(REQUEST_TIMEOUT, &what, page).await?.map_err(|e| self.location.classify(&what, &e))?;
+                self.within(self.request_timeout, &what, page).await?.map_err(|e| self.location.classify(&what, &e))?;
             let objects = page.result.objects;
             if !objects.is_sorted_by(|a, b| a.location.as_ref() <= b.location.as_ref()) {
                 return Ok(InOrder::No);
             }
-            let first = objects.iter().find(|o| o.location.as_ref().starts_with(&below));
-            if let Some(first) = first {
-                return Ok(InOrder::Yes(Some(self.relative(&first.location))));
+            let below_it = |o: &ObjectMeta| o.location.as_ref().strip_prefix(&below).map(|rest| rest.contains('/'));
+            match objects.iter().find_map(|o| Some((o, below_it(o)?))) {
+                Some((first, false)) => return Ok(InOrder::Yes(Some(self.relative(&first.location)))),
+                // Stores with real folders (Azure with a hierarchical namespace) walk them one by one, so that a
+                // lesser key may follow one in a subfolder. Of two names in one folder the lesser comes first.
+                Some((_, true)) => return Ok(InOrder::No),
+                None => {}
             }
             match page.page_token {
                 Some(token) => options.page_token = Some(token),
@@ -254,14 +270,16 @@ impl Store {
         let path = self.path(what, key)?;
         self.check_base(what).await?;
         let get = self.client.store().get_opts(&path, options);
-        let found = match self.within(REQUEST_TIMEOUT, what, get).await? {
+        let found = match self.within(self.request_timeout, what, get).await? {
             Ok(found) => found,
             Err(object_store::Error::NotFound { .. }) => return Ok(None),
             Err(error) => return Err(self.location.classify(what, &error)),
         };
         let (size, length) = (found.meta.size, found.range.end - found.range.start);
-        let bytes =
-            self.within(time_for(length), what, found.bytes()).await?.map_err(|e| self.location.classify(what, &e))?;
+        let bytes = self
+            .within(self.time_for(length), what, found.bytes())
+            .await?
+            .map_err(|e| self.location.classify(what, &e))?;
         Ok(Some(Tail { bytes, size }))
     }
 
@@ -305,6 +323,11 @@ impl Store {
         }
     }
 
+    /// Longest time for a request with a body of this size.
+    fn time_for(&self, bytes: u64) -> Duration {
+        self.request_timeout + Duration::from_secs(bytes / MIN_RATE)
+    }
+
     async fn within<T>(&self, limit: Duration, what: &str, work: impl Future<Output = T>) -> Result<T, StoreError> {
         tokio::time::timeout(limit, work).await.map_err(|_| {
             let words = format!("no end after {} s", limit.as_secs());
@@ -317,7 +340,7 @@ impl Client {
     fn store(&self) -> &dyn ObjectStore {
         match self {
             Self::Disk { store, .. } => store,
-            Self::S3 { store, .. } => store,
+            Self::Cloud { store, .. } => store.as_ref(),
         }
     }
 }
@@ -331,9 +354,4 @@ enum InOrder {
 /// What keys below a folder begin with.
 fn folder(path: &str) -> String {
     if path.is_empty() { String::new() } else { format!("{path}/") }
-}
-
-/// Longest time for a request with a body of this size.
-fn time_for(bytes: u64) -> Duration {
-    REQUEST_TIMEOUT + Duration::from_secs(bytes / MIN_RATE)
 }

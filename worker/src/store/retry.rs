@@ -71,7 +71,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::error::Location;
+    use crate::store::error::{Location, Place};
 
     const BACKOFF: Backoff = Backoff { initial: Duration::from_millis(100), max: Duration::from_secs(5) };
 
@@ -100,7 +100,8 @@ mod tests {
 
     #[tokio::test]
     async fn an_operation_is_tried_until_it_succeeds_and_every_failure_is_reported() {
-        let place = Location { place: "s3://b".into(), endpoint: "https://h".into(), on_disk: false, secrets: vec![] };
+        let kind = Place::Bucket;
+        let place = Location { place: "s3://b".into(), endpoint: "https://h".into(), kind, secrets: vec![] };
         let none = Backoff { initial: Duration::ZERO, max: Duration::ZERO };
         let mut tries = 0;
         let mut seen = Vec::new();

@@ -1,17 +1,17 @@
 //! Rules that no single type can state: bounds, legal names, and what one setting asks of another. Pure.
 
+mod kafka;
+mod storage;
+
 use std::fmt::Display;
 
-use config::{Value, ValueKind};
-use eventsink_crds::settings::{Backend, Settings, Size, Span};
+use config::Value;
+use eventsink_crds::settings::{Settings, Size, Span};
 use tracing_subscriber::EnvFilter;
 
 use super::error::{Mistakes, Problem};
 use super::layers;
-use crate::files::is_fixed_column;
 
-/// Each column costs a builder and a dictionary in every open file.
-const MOST_COLUMNS: usize = 32;
 const HOUR: Span = Span::from_secs(3600);
 const WEEK: Span = Span::from_secs(7 * 24 * 3600);
 
@@ -106,99 +106,6 @@ impl Checks<'_> {
         }
     }
 
-    fn storage(&mut self) {
-        let storage = &self.settings.storage;
-        let version = &storage.default_schema_version;
-        if !is_folder(version) {
-            self.refuse(
-                "storage.default_schema_version",
-                format!("{version:?}"),
-                "at most 128 letters, digits, `.`, `_` and `-`, not starting with `.` or `_`",
-            );
-        }
-        self.columns();
-        let given = layers::find(self.merged, "storage.backend");
-        if given.is_none_or(|backend| backend.kind == ValueKind::Nil) {
-            self.missing("storage.backend", "one of s3, file");
-        }
-        if self.mistakes.covers("storage.backend") {
-            return;
-        }
-        match storage.backend {
-            Backend::S3 => self.s3(),
-            Backend::File if storage.file.base_path.is_empty() => {
-                self.missing("storage.file.base_path", "the folder to write to, since storage.backend is file")
-            }
-            Backend::File => {}
-        }
-    }
-
-    fn columns(&mut self) {
-        let path = "storage.columns";
-        let columns = &self.settings.storage.columns;
-        for name in columns.iter().filter(|name| !is_extension(name)) {
-            let allowed = "names of extension attributes: a-z and 0-9 with a letter first, no attribute or column that \
-                           every file has, not dt or pid";
-            self.refuse(path, format!("{name:?}"), allowed);
-        }
-        if let Some(twice) = (1..columns.len()).find(|&i| columns[..i].contains(&columns[i])) {
-            self.refuse(path, format!("{:?} twice", columns[twice]), "different names");
-        }
-        if columns.len() > MOST_COLUMNS {
-            self.refuse(path, format!("{} names", columns.len()), format!("at most {MOST_COLUMNS}"));
-        }
-    }
-
-    fn s3(&mut self) {
-        let s3 = &self.settings.storage.s3;
-        if s3.bucket.is_empty() {
-            self.missing("storage.s3.bucket", "the name of a bucket, since storage.backend is s3");
-        } else if s3.bucket.contains(|c: char| c == '/' || c == ':' || c.is_whitespace()) {
-            let value = format!("{:?}", s3.bucket);
-            self.refuse("storage.s3.bucket", value, "the bare name of a bucket");
-        }
-        if s3.base_path.split('/').any(|part| part == "." || part == "..") {
-            let value = format!("{:?}", s3.base_path);
-            self.refuse("storage.s3.base_path", value, "a prefix without `.` and `..`");
-        }
-        self.endpoint();
-        let has_id = s3.access_key_id.is_some() || s3.access_key_id_file.is_some();
-        let has_secret = s3.secret_access_key.is_some() || s3.secret_access_key_file.is_some();
-        let has_token = s3.session_token.is_some() || s3.session_token_file.is_some();
-        if !has_id && (has_secret || has_token) {
-            let allowed = "the access key of the secret key and the session token";
-            self.missing("storage.s3.access_key_id", allowed);
-        }
-        if has_id && !has_secret {
-            let allowed = "the secret key of storage.s3.access_key_id";
-            self.missing("storage.s3.secret_access_key", allowed);
-        }
-    }
-
-    fn endpoint(&mut self) {
-        let s3 = &self.settings.storage.s3;
-        let Some(endpoint) = &s3.endpoint else { return };
-        let path = "storage.s3.endpoint";
-        let (plain, host) = match (endpoint.strip_prefix("https://"), endpoint.strip_prefix("http://")) {
-            (Some(host), _) => (false, host),
-            (_, Some(host)) => (true, host),
-            _ => (false, ""),
-        };
-        let host = host.strip_suffix('/').unwrap_or(host);
-        if endpoint.contains('@') {
-            self.refuse(path, "***", "a URL without a login; use storage.s3.access_key_id");
-        } else if host.is_empty() || host.contains(|c: char| "/?#".contains(c) || c.is_whitespace()) {
-            let value = format!("{endpoint:?}");
-            self.refuse(path, value, "a URL such as https://minio:9000");
-        } else if plain && !s3.insecure_http {
-            self.refuse(
-                path,
-                format!("{endpoint:?}"),
-                "https://; set storage.s3.insecure_http: true to send events readable over http://",
-            );
-        }
-    }
-
     fn rotation(&mut self) {
         let rotation = &self.settings.rotation;
         let bytes = (Size::kib(1), Size::mib(256));
@@ -278,15 +185,6 @@ fn is_server(server: &str) -> bool {
 /// Kafka's rule: `org.apache.kafka.common.internals.Topic.validate`.
 fn is_topic(name: &str) -> bool {
     (1..=249).contains(&name.len()) && name != "." && name != ".." && name.chars().all(is_plain)
-}
-
-/// CloudEvents 1.0.2, "Naming conventions"; Avro takes no digit in front. Readers make columns of the folders' names.
-fn is_extension(name: &str) -> bool {
-    const FOLDERS: [&str; 2] = ["dt", "pid"];
-    name.starts_with(|c: char| c.is_ascii_lowercase())
-        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
-        && !FOLDERS.contains(&name)
-        && !is_fixed_column(name)
 }
 
 fn is_folder(name: &str) -> bool {

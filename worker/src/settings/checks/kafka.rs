@@ -5,9 +5,9 @@ use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
 use url::{Host, Url};
 
-use super::checks::Checks;
-use super::deserialize::nearest;
-use super::error::Problem;
+use super::super::deserialize::nearest;
+use super::super::error::Problem;
+use super::Checks;
 
 /// librdkafka's default of `receive.message.max.bytes`. Below it a legal batch of zstd may never decode, since the
 /// buffer for one of unknown size grows by factors up to this limit (confluentinc/librdkafka#5260).
@@ -118,7 +118,7 @@ fn is_link_local(url: &Url) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{LEAST, loaded, mistakes};
+    use super::super::super::tests::{LEAST, loaded, mistakes};
     use super::*;
 
     const OAUTH: &str = "  security_protocol: SASL_SSL\n  sasl:\n    mechanism: OAUTHBEARER\n    oauth: \
