@@ -4,16 +4,16 @@
 //! rules between fields are checked there, so a value built here by hand may still be refused by it.
 
 mod kafka;
+mod observability;
 mod storage;
 mod text;
 mod values;
 mod warnings;
 
-use std::net::SocketAddr;
-
 use serde::{Deserialize, Serialize};
 
 pub use kafka::{Consumer, Kafka, OnLoss, OnOffsetsMoved, Sasl, SaslMechanism, SecurityProtocol, Tls};
+pub use observability::{Log, LogFormat, Metrics, Observability, Traces};
 pub use storage::{Backend, Compression, FileStore, Format, PartitionBy, S3, Storage};
 pub use values::{List, Secret, Size, Span, StartFrom};
 
@@ -40,7 +40,7 @@ pub struct Settings {
     pub memory: Memory,
     /// How the worker stops.
     pub shutdown: Shutdown,
-    /// Health, metrics and logs.
+    /// Health, metrics, logs and traces.
     pub observability: Observability,
 }
 
@@ -134,49 +134,4 @@ impl Default for Shutdown {
     fn default() -> Self {
         Self { deadline: Span::from_secs(25) }
     }
-}
-
-/// Section `observability`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Observability {
-    /// Address and port of `/health`, `/ready`, `/metrics` and `/status`. Default: `0.0.0.0:8080`.
-    #[serde(with = "text::address")]
-    pub listen: SocketAddr,
-    /// Logs, written to standard error.
-    pub log: Log,
-}
-
-impl Default for Observability {
-    fn default() -> Self {
-        Self { listen: SocketAddr::from(([0, 0, 0, 0], 8080)), log: Log::default() }
-    }
-}
-
-/// Section `observability.log`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Log {
-    /// Shape of a log line. Default: `json`.
-    pub format: LogFormat,
-    /// What is logged: a level (`error`, `warn`, `info`, `debug`, `trace`) or directives per module such
-    /// as `info,eventsink_worker=debug`. Default: `info`.
-    pub filter: String,
-}
-
-impl Default for Log {
-    fn default() -> Self {
-        Self { format: LogFormat::default(), filter: "info".to_owned() }
-    }
-}
-
-/// Shape of a log line.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LogFormat {
-    /// One JSON object per line, for log collectors.
-    #[default]
-    Json,
-    /// For people.
-    Text,
 }

@@ -113,7 +113,8 @@ fn suggestion(nearest: &Option<String>, known: &[String]) -> String {
 }
 
 /// Keys whose values are never shown, in whatever section they stand.
-const SECRETS: [&str; 5] = ["password", "key_password", "access_key_id", "secret_access_key", "session_token"];
+const SECRETS: [&str; 6] =
+    ["password", "key_password", "access_key_id", "secret_access_key", "session_token", "headers"];
 
 /// Whether the value at this path must not be shown.
 pub(super) fn is_secret(steps: &[String]) -> bool {

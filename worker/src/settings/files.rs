@@ -23,6 +23,8 @@ pub(super) fn read(settings: &mut Settings, merged: &Value, mistakes: &mut Mista
     files.fill("storage.s3.access_key_id", &mut s3.access_key_id, &s3.access_key_id_file);
     files.fill("storage.s3.secret_access_key", &mut s3.secret_access_key, &s3.secret_access_key_file);
     files.fill("storage.s3.session_token", &mut s3.session_token, &s3.session_token_file);
+    let traces = &mut settings.observability.traces;
+    files.fill("observability.traces.headers", &mut traces.headers, &traces.headers_file);
     if settings.storage.backend == Backend::S3 {
         files.try_open("storage.s3.ca_file", &s3.ca_file);
     }

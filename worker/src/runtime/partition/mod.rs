@@ -11,6 +11,7 @@ use crate::kafka::TopicPartition;
 use crate::kafka::batch::Batch;
 use crate::kafka::poll::{Command, Delivery};
 use crate::runtime::session::Resolved;
+use crate::traces::CutTraces;
 use bytes::Bytes;
 use eventsink_crds::status::{HoldStatus, PartitionStatus};
 use rdkafka::error::RDKafkaErrorCode;
@@ -90,6 +91,7 @@ pub(super) struct Partition {
     /// Has leave to exceed the budget.
     exceeds: bool,
     watermarks: (i64, i64),
+    traces: CutTraces,
     released: bool,
 }
 
@@ -99,6 +101,7 @@ impl Partition {
         let (machine, first) = Machine::new(shared.limits, shared.skip_losses());
         let rules = Arc::clone(&shared.rules);
         let mut partition = Self {
+            traces: CutTraces::new(shared.traces.clone(), at.clone()),
             at,
             eras,
             born,
@@ -160,6 +163,7 @@ impl Partition {
                 // An answer to an earlier assignment's commit says nothing of ours.
                 if self.committing == Some(offset) {
                     self.committing = None;
+                    self.traces.committed(error.is_none());
                     self.input(Input::Committed { ok: error.is_none() });
                 }
             }
@@ -204,6 +208,9 @@ impl Partition {
                         return self.input(Input::Stuck { reason: error.hold(0).reason, detail });
                     }
                     None => {}
+                }
+                if result.as_ref().is_ok_and(Vec::is_empty) {
+                    self.traces.lands();
                 }
                 self.missing = result.clone().unwrap_or_default();
                 self.input(Input::FilesChecked(result));
@@ -322,6 +329,7 @@ impl Partition {
         if self.writer.is_none() {
             self.writer = Some(self.new_writer()?);
         }
+        self.traces.takes(record, &decoded);
         let Some(writer) = &mut self.writer else { return Ok(Outcome::Filtered) };
         match decoded {
             Decoded::Event(event, notes) => {
@@ -405,7 +413,7 @@ impl Partition {
 
     pub fn status(&self) -> PartitionStatus {
         let position = self.machine.expected().unwrap_or(-1);
-        let high = self.watermarks.1;
+        let (low, high) = self.watermarks;
         let age = self.machine.oldest_unpersisted().map_or(Now::ZERO, |since| self.shared.now().saturating_sub(since));
         PartitionStatus {
             topic: self.at.topic.to_string(),
@@ -413,6 +421,7 @@ impl Partition {
             stage: self.machine.stage_name().to_owned(),
             frontier: self.machine.frontier(),
             read_position: position,
+            low_watermark: low,
             high_watermark: high,
             unread: if position >= 0 && high > position { high.abs_diff(position) } else { 0 },
             buffered: self.machine.buffered(),
