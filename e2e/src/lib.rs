@@ -3,6 +3,7 @@
 //! Nothing here looks inside the worker: it is started as users start it, and judged by what it leaves in the
 //! store, in the log and in its exit code. Helpers panic with the whole story; there is nobody to hand an error to.
 
+pub mod collector;
 mod http;
 pub mod kafka;
 pub mod mix;

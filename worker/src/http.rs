@@ -119,8 +119,13 @@ impl Surface {
     fn beats(&self) -> bool {
         let Some(running) = self.running.get() else { return true };
         let beat = Duration::from_millis(self.pulse.beat.load(Ordering::Relaxed));
-        running.lanes_work() && self.started.elapsed().saturating_sub(beat) < self.patience
+        running.lanes_work() && is_fresh(beat, self.started.elapsed(), self.patience)
     }
+}
+
+/// Whether the loop has turned within its patience; both times since the start of the process.
+fn is_fresh(beat: Duration, now: Duration, patience: Duration) -> bool {
+    now.saturating_sub(beat) < patience
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -192,5 +197,26 @@ async fn set_log(State(surface): State<Arc<Surface>>, directives: String) -> Res
         Some(Ok(())) => log(State(surface)).await,
         Some(Err(words)) => (StatusCode::BAD_REQUEST, format!("{words}\n")).into_response(),
         None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loop_that_stands_still_for_longer_than_its_patience_hangs() {
+        let seconds = Duration::from_secs;
+        let surface = |deadline| Surface::new("sink", deadline, Metrics::new().unwrap());
+        assert_eq!(surface(seconds(25)).patience, seconds(60));
+        assert_eq!(surface(seconds(100)).patience, seconds(200), "a revocation may take its deadline");
+        assert!(is_fresh(seconds(100), seconds(159), seconds(60)));
+        assert!(!is_fresh(seconds(100), seconds(160), seconds(60)));
+        assert!(is_fresh(seconds(100), seconds(99), seconds(60)), "the loop may be ahead of who asks");
+    }
+
+    #[test]
+    fn before_the_start_is_over_nothing_hangs() {
+        assert!(Surface::new("sink", Duration::ZERO, Metrics::new().unwrap()).beats());
     }
 }

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::task::AbortHandle;
-use tracing::warn;
+use tracing::{info, warn};
 
 /// Sizes are looked at after this many records.
 const SIZE_EVERY: usize = 256;
@@ -92,6 +92,8 @@ pub(super) struct Partition {
     exceeds: bool,
     watermarks: (i64, i64),
     traces: CutTraces,
+    /// The log has been told that records are taken.
+    reading: bool,
     released: bool,
 }
 
@@ -127,6 +129,7 @@ impl Partition {
             held_bodies: 0,
             exceeds: false,
             watermarks: (-1, -1),
+            reading: false,
             released: false,
         };
         partition.carry_out(first);
@@ -225,6 +228,16 @@ impl Partition {
         let mut effects = Vec::new();
         self.machine.step(input, self.shared.now(), &mut effects);
         self.carry_out(effects);
+        self.tell_reading();
+    }
+
+    /// The log gets a line when records begin to be taken, or go on after a hold; what stops them has its own words.
+    fn tell_reading(&mut self) {
+        let reading = self.machine.stage_name() == "reading";
+        if reading && !self.reading {
+            info!(partition = %self.at, frontier = self.machine.frontier(), "reading");
+        }
+        self.reading = reading;
     }
 
     fn fault(&mut self, generation: u64, code: RDKafkaErrorCode, text: String) {
