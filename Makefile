@@ -13,7 +13,7 @@ DENY := $(EVENTSINK_CACHE)/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
 HEAVY := lands_every_event survives_kill_nine two_owners
 LIGHT := $(filter-out $(HEAVY),$(basename $(notdir $(wildcard e2e/tests/*.rs worker/tests/*.rs)))) \
   $(patsubst worker/tests/%/main.rs,%,$(wildcard worker/tests/*/main.rs))
-RIGS := e2e/rigs/kafka e2e/rigs/s3 e2e/rigs/azure e2e/rigs/gcs e2e/rigs/python
+RIGS := e2e/rigs/kafka e2e/rigs/s3 e2e/rigs/azure e2e/rigs/gcs e2e/rigs/python e2e/rigs/promtool
 # No file may know the machine it was written on; the brackets keep this line from finding itself.
 MACHINE_PATHS := /[w]ork/|/[r]oot/|/[h]ome/
 
@@ -40,10 +40,11 @@ e2e: rigs build ## only the tests with servers; TEST=name picks one file of e2e/
 
 check: lint test ## lint, then test
 
-lint: vet $(DENY) e2e/rigs/python ## format, clippy, licences and sources of dependencies, scripts, no machine paths
+lint: vet $(DENY) e2e/rigs/python e2e/rigs/promtool ## format, clippy, licences and sources of dependencies, scripts, alert rules, no machine paths
 	cargo fmt --all --check
 	$(DENY) check licenses bans sources
-	"$$(e2e/rigs/python bin)/shellcheck" -x e2e/rigs/{kafka,s3,azure,gcs,python,with,lib.sh} .ci/run
+	"$$(e2e/rigs/python bin)/shellcheck" -x e2e/rigs/{kafka,s3,azure,gcs,python,promtool,with,lib.sh} .ci/run
+	e2e/rigs/promtool check rules config/prometheus/alerts.yaml
 	found=0; git grep -nIE '$(MACHINE_PATHS)' || found=$$?; ((found == 1))
 
 fmt: ## format the sources

@@ -40,6 +40,8 @@ pub struct PartitionStatus {
     pub frontier: i64,
     /// Next offset to be read; -1 while nothing is read.
     pub read_position: i64,
+    /// First offset that the log still has; -1 while unknown.
+    pub low_watermark: i64,
     /// Next offset that the log will give; -1 while unknown.
     pub high_watermark: i64,
     /// Records in the log that were not read yet.

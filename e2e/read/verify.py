@@ -146,6 +146,14 @@ def data_files(filesystem, root):
             yield key, info.path
 
 
+def target_arguments(parser):
+    """Where the sink's files are."""
+    parser.add_argument("--folder")
+    parser.add_argument("--store", choices=("s3", "azure", "gcs"), default="s3")
+    for name in ("bucket", "prefix", "endpoint", "region", "access-key", "secret-key"):
+        parser.add_argument(f"--{name}", default="")
+
+
 def open_root(options):
     if options.folder:
         return pyarrow.fs.LocalFileSystem(), options.folder.rstrip("/")
@@ -210,10 +218,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--list", required=True)
     parser.add_argument("--topic", required=True)
-    parser.add_argument("--folder")
-    parser.add_argument("--store", choices=("s3", "azure", "gcs"), default="s3")
-    for name in ("bucket", "prefix", "endpoint", "region", "access-key", "secret-key"):
-        parser.add_argument(f"--{name}", default="")
+    target_arguments(parser)
     options = parser.parse_args()
 
     verifier = Verifier(options.topic, read_list(options.list))

@@ -1,4 +1,4 @@
-//! One request for one small page: enough for probes, status and making a bucket.
+//! One request for one small page: enough for probes, status, the log filter and making a bucket.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};

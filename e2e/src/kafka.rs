@@ -76,7 +76,7 @@ pub struct Addresses {
 pub struct Kafka {
     /// Where it listens and who may come in.
     pub addresses: Addresses,
-    _held: Option<Held>,
+    held: Option<Held>,
 }
 
 impl Kafka {
@@ -85,8 +85,29 @@ impl Kafka {
         static SHARED: OnceLock<Kafka> = OnceLock::new();
         SHARED.get_or_init(|| {
             let (addresses, held) = rig::server("kafka");
-            Self { addresses, _held: held }
+            Self { addresses, held: held }
         })
+    }
+
+    /// A server of the test's own, which it may stop.
+    #[must_use]
+    pub fn own() -> Self {
+        let (addresses, held) = rig::own_server("kafka", &[]);
+        Self { addresses, held: held }
+    }
+
+    /// Ends the server; its data stays. Only on one of the test's own.
+    pub fn stop(&self) {
+        self.held().run("stop");
+    }
+
+    /// Starts it again on the same port, and waits until it answers.
+    pub fn start_again(&self) {
+        self.held().run("up");
+    }
+
+    fn held(&self) -> &Held {
+        self.held.as_ref().expect("a server of the test's own")
     }
 
     /// The section `kafka` of the worker's settings, without `consumer`.

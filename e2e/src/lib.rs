@@ -4,6 +4,7 @@
 //! store, in the log and in its exit code. Helpers panic with the whole story; there is nobody to hand an error to.
 
 pub mod azure;
+pub mod collector;
 pub mod gcs;
 mod http;
 pub mod kafka;
@@ -25,5 +26,5 @@ pub use rig::{Workspace, patiently};
 pub use s3::S3;
 pub use settings::{Target, sink};
 pub use tokens::TokenEndpoint;
-pub use verify::{count_with_duckdb, verify};
+pub use verify::{count_with_duckdb, count_with_spark, fetch, verify};
 pub use worker::{Finished, Worker};

@@ -20,6 +20,18 @@ pub(crate) fn own_file(name: &str) -> PathBuf {
 pub(crate) struct Held {
     _input: ChildStdin,
     _script: Child,
+    path: PathBuf,
+    state: PathBuf,
+}
+
+impl Held {
+    /// Runs another verb of the script on this server.
+    pub fn run(&self, verb: &str) {
+        let done = Command::new(&self.path).arg(verb).env("EVENTSINK_STATE", &self.state).stdin(Stdio::null()).output();
+        let done = done.unwrap_or_else(|error| panic!("cannot run {}: {error}", self.path.display()));
+        let words = String::from_utf8_lossy(&done.stderr);
+        assert!(done.status.success(), "{} {verb} failed: {words}", self.path.display());
+    }
 }
 
 /// What the script `rigs/{name}` says of a running server: from the variable that `rigs/with` sets,
@@ -35,7 +47,8 @@ pub(crate) fn server<T: DeserializeOwned>(name: &str) -> (T, Option<Held>) {
 /// A server of our own, with variables for its script.
 pub(crate) fn own_server<T: DeserializeOwned>(name: &str, variables: &[(&str, &str)]) -> (T, Option<Held>) {
     let state = tempfile::Builder::new().prefix("eventsink-rig-").tempdir().expect("a temporary folder").keep();
-    let mut script = Command::new(own_file("rigs").join(name))
+    let path = own_file("rigs").join(name);
+    let mut script = Command::new(&path)
         .arg("hold")
         .env("EVENTSINK_STATE", &state)
         .envs(variables.iter().copied())
@@ -49,7 +62,7 @@ pub(crate) fn own_server<T: DeserializeOwned>(name: &str, variables: &[(&str, &s
     let mut line = String::new();
     BufReader::new(output).read_line(&mut line).expect("its output is text");
     let status = parse(name, &line);
-    (status, Some(Held { _input: input, _script: script }))
+    (status, Some(Held { _input: input, _script: script, path, state }))
 }
 
 fn parse<T: DeserializeOwned>(name: &str, text: &str) -> T {

@@ -26,7 +26,7 @@ pub struct Endpoint {
 pub struct S3 {
     /// Where it listens and with which keys.
     pub at: Endpoint,
-    _held: Option<Held>,
+    held: Option<Held>,
 }
 
 impl S3 {
@@ -35,7 +35,7 @@ impl S3 {
         static SHARED: OnceLock<S3> = OnceLock::new();
         SHARED.get_or_init(|| {
             let (at, held) = rig::server("s3");
-            Self { at, _held: held }
+            Self { at, held: held }
         })
     }
 
@@ -43,7 +43,28 @@ impl S3 {
     #[must_use]
     pub fn read_only() -> Self {
         let (at, held) = rig::own_server("s3", &[("S3_READ_ONLY", "1")]);
-        Self { at, _held: held }
+        Self { at, held: held }
+    }
+
+    /// A server of the test's own, which it may stop.
+    #[must_use]
+    pub fn own() -> Self {
+        let (at, held) = rig::own_server("s3", &[]);
+        Self { at, held: held }
+    }
+
+    /// Ends the server; its data stays. Only on one of the test's own.
+    pub fn stop(&self) {
+        self.held().run("stop");
+    }
+
+    /// Starts it again on the same port, and waits until it answers.
+    pub fn start_again(&self) {
+        self.held().run("up");
+    }
+
+    fn held(&self) -> &Held {
+        self.held.as_ref().expect("a server of the test's own")
     }
 
     /// A new, empty bucket whose name begins with `stem`.

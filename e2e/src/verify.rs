@@ -33,7 +33,8 @@ pub struct Problem {
 
 /// Compares every data file of the target with the list of [`crate::produce()`] and topic; panics on any difference.
 pub fn verify(list: &Path, topic: &str, target: &Target<'_>) -> Report {
-    let output = read("read/verify.py", list, topic, target);
+    let list = list.display().to_string();
+    let output = run_on(target, &["read/verify.py", "--list", &list, "--topic", topic]);
     let report: Report = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
         panic!("the verifier did not finish: {error}\n{}", String::from_utf8_lossy(&output.stderr))
     });
@@ -41,19 +42,34 @@ pub fn verify(list: &Path, topic: &str, target: &Target<'_>) -> Report {
     report
 }
 
-/// Counts of rows and dead letters in a folder as DuckDB reads it.
+/// Counts of rows and dead letters in a folder of Parquet files as DuckDB reads it.
 #[must_use]
 pub fn count_with_duckdb(folder: &Path, topic: &str) -> (u64, u64) {
-    let output = run(&["read/duck.py", &folder.display().to_string(), topic]);
-    let counts: Option<(u64, u64)> = serde_json::from_slice(&output.stdout).ok();
-    counts.unwrap_or_else(|| panic!("DuckDB cannot read the files: {}", String::from_utf8_lossy(&output.stderr)))
+    count("read/duck.py", folder, topic)
 }
 
-fn read(script: &str, list: &Path, topic: &str, target: &Target<'_>) -> Output {
-    let list = list.display().to_string();
-    let arguments = target.arguments();
-    let mut all = vec![script, "--list", &list, "--topic", topic];
-    all.extend(arguments.iter().map(String::as_str));
+/// The same as Apache Spark reads it.
+#[must_use]
+pub fn count_with_spark(folder: &Path, topic: &str) -> (u64, u64) {
+    count("read/spark.py", folder, topic)
+}
+
+fn count(script: &str, folder: &Path, topic: &str) -> (u64, u64) {
+    let output = run(&[script, &folder.display().to_string(), topic]);
+    let counts: Option<(u64, u64)> = serde_json::from_slice(&output.stdout).ok();
+    counts.unwrap_or_else(|| panic!("{script} cannot read the files: {}", String::from_utf8_lossy(&output.stderr)))
+}
+
+/// Copies all files of a target into `folder`.
+pub fn fetch(target: &Target<'_>, folder: &Path) {
+    let output = run_on(target, &["read/fetch.py", "--to", &folder.display().to_string()]);
+    assert!(output.status.success(), "the files cannot be copied: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Runs a script with the arguments that say where the files are.
+fn run_on(target: &Target<'_>, arguments: &[&str]) -> Output {
+    let place = target.arguments();
+    let all: Vec<&str> = arguments.iter().copied().chain(place.iter().map(String::as_str)).collect();
     run(&all)
 }
 

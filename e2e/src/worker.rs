@@ -131,6 +131,18 @@ impl Worker {
         text.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' ')?.parse().ok())
     }
 
+    /// Code and body of `GET {path}`; `None` while nobody listens.
+    #[must_use]
+    pub fn get(&self, path: &str) -> Option<(u16, String)> {
+        http::get(self.address, path).ok()
+    }
+
+    /// Code and body of `PUT {path}`; `None` while nobody listens.
+    #[must_use]
+    pub fn put(&self, path: &str, body: &str) -> Option<(u16, String)> {
+        http::send(self.address, "PUT", path, body).ok()
+    }
+
     /// Code of `GET {path}`, for example `/ready`; `None` while nobody listens.
     #[must_use]
     pub fn code_of(&self, path: &str) -> Option<u16> {

@@ -3,54 +3,55 @@
 use std::time::Duration;
 
 use eventsink_e2e::{
-    Access, Azure, Gcs, Kafka, Mechanism, Mix, S3, Target, Worker, Workspace, count_with_duckdb, patiently, produce,
-    settings, sink, verify, worker,
+    Access, Azure, Gcs, Kafka, Mechanism, Mix, S3, Target, Worker, Workspace, count_with_duckdb, count_with_spark,
+    fetch, patiently, produce, settings, sink, verify, worker,
 };
 
 const PARTITIONS: i32 = 12;
 
-#[test]
-fn two_workers_land_200_000_events_on_disk_exactly_once() {
-    let space = Workspace::new();
-    let folder = space.join("lake");
-    let target = Target::Folder(&folder);
-    let topic = lands(&space, &target, "disk", "parquet");
-    let (rows, dead) = count_with_duckdb(&folder, &topic);
-    assert_eq!(rows + dead, 200_000, "DuckDB counts the same");
+macro_rules! two_workers_land_200_000_events_exactly_once {
+    ($($store:ident),*) => { $(
+        mod $store {
+            #[test]
+            fn as_parquet() {
+                super::$store("parquet");
+            }
+
+            #[test]
+            fn as_avro() {
+                super::$store("avro");
+            }
+        }
+    )* };
 }
 
-#[test]
-fn two_workers_land_200_000_events_on_s3_exactly_once() {
+two_workers_land_200_000_events_exactly_once!(on_disk, on_s3, on_azure, on_google_cloud);
+
+fn on_disk(format: &str) {
+    let space = Workspace::new();
+    lands(&space, &Target::Folder(&space.join("lake")), "disk", format);
+}
+
+fn on_s3(format: &str) {
     let server = S3::shared();
     let bucket = server.make_bucket("lands");
-    lands(&Workspace::new(), &Target::Bucket { server, bucket: &bucket, prefix: "events" }, "s3", "parquet");
+    lands(&Workspace::new(), &Target::Bucket { server, bucket: &bucket, prefix: "events" }, "s3", format);
 }
 
-#[test]
-fn two_workers_land_200_000_events_as_avro_exactly_once() {
-    let space = Workspace::new();
-    let folder = space.join("lake");
-    let topic = lands(&space, &Target::Folder(&folder), "avro", "avro");
-    assert_eq!(count_with_duckdb(&folder, &topic), (0, 0), "no file is Parquet");
-}
-
-#[test]
-fn two_workers_land_200_000_events_on_azure_exactly_once() {
+fn on_azure(format: &str) {
     let server = Azure::shared();
     let container = server.make_container("lands");
-    lands(&Workspace::new(), &Target::Azure(server, &container, "events"), "azure");
+    lands(&Workspace::new(), &Target::Azure(server, &container, "events"), "azure", format);
 }
 
-#[test]
-fn two_workers_land_200_000_events_on_google_cloud_exactly_once() {
+fn on_google_cloud(format: &str) {
     let server = Gcs::shared();
     let bucket = server.make_bucket("lands");
-    lands(&Workspace::new(), &Target::Gcs(server, &bucket, "events"), "gcs");
+    lands(&Workspace::new(), &Target::Gcs(server, &bucket, "events"), "gcs", format);
 }
 
 /// Produces while two workers of one group run over TLS and SCRAM, then checks list, files and ledger.
-/// Returns the topic.
-fn lands(space: &Workspace, target: &Target<'_>, stem: &str, format: &str) -> String {
+fn lands(space: &Workspace, target: &Target<'_>, stem: &str, format: &str) {
     let kafka = Kafka::shared();
     let topic = kafka.create_topic(stem, PARTITIONS);
     let access = Access::SaslSsl(Mechanism::ScramSha512);
@@ -75,5 +76,11 @@ fn lands(space: &Workspace, target: &Target<'_>, stem: &str, format: &str) -> St
     let report = verify(&list, &topic, target);
     assert_eq!((report.rows, report.dead), (produced.rows, produced.dead));
     worker::audit(&config);
-    topic
+    if format == "parquet" {
+        let copy = space.join("copy");
+        fetch(target, &copy);
+        let counts = (produced.rows, produced.dead);
+        assert_eq!(count_with_duckdb(&copy, &topic), counts, "DuckDB");
+        assert_eq!(count_with_spark(&copy, &topic), counts, "Spark");
+    }
 }

@@ -1,11 +1,12 @@
-//! `/health`, `/ready`, `/metrics`, `/status`. `/health` follows the heartbeat of the poll loop alone: it must not see
+//! `/health`, `/ready`, `/metrics`, `/status`, `/log`. `/health` follows the heartbeat of the poll loop alone: it must not see
 //! Kafka or storage, or an outage would restart healthy workers.
 
 use crate::kafka::poll::Pulse;
 use crate::metrics::Metrics;
 use crate::runtime::Running;
 use crate::store::StoreError;
-use axum::extract::State;
+use crate::telemetry::LogFilter;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -21,6 +22,9 @@ use tokio::net::TcpListener;
 const HEARTBEAT: Duration = Duration::from_secs(60);
 /// A store error is shown this long after the last failure.
 const STORE_ERROR: Duration = Duration::from_secs(60);
+
+/// Directives of a log filter are no longer than this, in bytes.
+const DIRECTIVES: usize = 4096;
 
 /// What the HTTP surface shows; filled in as the worker comes up.
 pub struct Surface {
@@ -38,6 +42,7 @@ pub struct Surface {
     store_error: Mutex<Option<(Instant, String)>>,
     store_answered: AtomicBool,
     running: OnceLock<Arc<Running>>,
+    logs: OnceLock<LogFilter>,
 }
 
 impl Surface {
@@ -55,7 +60,14 @@ impl Surface {
             store_error: Mutex::new(None),
             store_answered: AtomicBool::new(false),
             running: OnceLock::new(),
+            logs: OnceLock::new(),
         })
+    }
+
+    /// What is logged can be changed by `/log`.
+    pub fn logs(&self, filter: LogFilter) {
+        let set = self.logs.set(filter);
+        debug_assert!(set.is_ok(), "a process has one logger");
     }
 
     /// Says what the start waits for.
@@ -107,8 +119,13 @@ impl Surface {
     fn beats(&self) -> bool {
         let Some(running) = self.running.get() else { return true };
         let beat = Duration::from_millis(self.pulse.beat.load(Ordering::Relaxed));
-        running.lanes_work() && self.started.elapsed().saturating_sub(beat) < self.patience
+        running.lanes_work() && is_fresh(beat, self.started.elapsed(), self.patience)
     }
+}
+
+/// Whether the loop has turned within its patience; both times since the start of the process.
+fn is_fresh(beat: Duration, now: Duration, patience: Duration) -> bool {
+    now.saturating_sub(beat) < patience
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -122,6 +139,7 @@ pub async fn serve(listener: TcpListener, surface: Arc<Surface>) -> std::io::Res
         .route("/ready", get(ready))
         .route("/metrics", get(metrics))
         .route("/status", get(|State(surface): State<Arc<Surface>>| async move { Json(surface.status()) }))
+        .route("/log", get(log).put(set_log).layer(DefaultBodyLimit::max(DIRECTIVES)))
         .with_state(surface);
     axum::serve(listener, routes).await
 }
@@ -162,5 +180,43 @@ async fn metrics(State(surface): State<Arc<Surface>>) -> Response {
     match surface.metrics.text(&status, &surface.pulse) {
         Ok(text) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+async fn log(State(surface): State<Arc<Surface>>) -> Response {
+    match surface.logs.get().map(LogFilter::directives) {
+        Some(Ok(directives)) => format!("{directives}\n").into_response(),
+        Some(Err(words)) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{words}\n")).into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+/// Lasts until the next change or the end of the process.
+async fn set_log(State(surface): State<Arc<Surface>>, directives: String) -> Response {
+    match surface.logs.get().map(|filter| filter.change(&directives)) {
+        Some(Ok(())) => log(State(surface)).await,
+        Some(Err(words)) => (StatusCode::BAD_REQUEST, format!("{words}\n")).into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loop_that_stands_still_for_longer_than_its_patience_hangs() {
+        let seconds = Duration::from_secs;
+        let surface = |deadline| Surface::new("sink", deadline, Metrics::new().unwrap());
+        assert_eq!(surface(seconds(25)).patience, seconds(60));
+        assert_eq!(surface(seconds(100)).patience, seconds(200), "a revocation may take its deadline");
+        assert!(is_fresh(seconds(100), seconds(159), seconds(60)));
+        assert!(!is_fresh(seconds(100), seconds(160), seconds(60)));
+        assert!(is_fresh(seconds(100), seconds(99), seconds(60)), "the loop may be ahead of who asks");
+    }
+
+    #[test]
+    fn before_the_start_is_over_nothing_hangs() {
+        assert!(Surface::new("sink", Duration::ZERO, Metrics::new().unwrap()).beats());
     }
 }

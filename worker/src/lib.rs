@@ -18,3 +18,4 @@ pub mod settings;
 pub mod store;
 pub mod telemetry;
 mod text;
+pub mod traces;

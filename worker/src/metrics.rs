@@ -4,6 +4,7 @@ use crate::cut::Trigger;
 use crate::events::{Note, Reason};
 use crate::files::FileKind;
 use crate::kafka::poll::Pulse;
+use crate::store::StoreErrorKind;
 use eventsink_crds::status::WorkerStatus;
 use prometheus::{
     Encoder as _, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
@@ -14,6 +15,8 @@ use std::sync::atomic::Ordering;
 /// Registry and counters.
 pub struct Metrics {
     registry: Registry,
+    /// Whether what is told of partitions carries their numbers.
+    partition_label: bool,
     /// Rows of events in files that are durable.
     pub written: IntCounter,
     /// Rows of dead letters in files that are durable.
@@ -41,7 +44,9 @@ pub struct Metrics {
     pub encode_seconds: HistogramVec,
     /// Time from the first try of an upload to its end.
     pub upload_seconds: HistogramVec,
-    /// Failed tries at the store, by kind.
+    /// Tries of uploads that failed and are made again, by kind of failure.
+    pub upload_retries: IntCounterVec,
+    /// Failed tries at the store, uploads included, by kind.
     pub store_errors: IntCounterVec,
     /// Commits that Kafka refused or did not answer, by code.
     pub commit_failures: IntCounterVec,
@@ -71,10 +76,16 @@ impl Metrics {
             file_bytes: new.sizes("eventsink_file_size_bytes", "Size of files.")?,
             encode_seconds: new.times("eventsink_encode_duration_seconds", "Encoding a batch or a close.", "step")?,
             upload_seconds: new.times("eventsink_upload_duration_seconds", "Uploads, retries included.", "outcome")?,
+            upload_retries: new.counters(
+                "eventsink_upload_retries_total",
+                "Uploads tried again, by failure.",
+                "kind",
+            )?,
             store_errors: new.counters("eventsink_store_errors_total", "Failed tries at the store.", "kind")?,
             commit_failures: new.counters("eventsink_commit_failures_total", "Commits that failed.", "code")?,
             last_commit: new.gauge("eventsink_last_commit_timestamp_seconds", "Unix time of the last good commit.")?,
             registry: new.0,
+            partition_label: true,
         };
         for reason in Reason::ALL {
             metrics.rejected.with_label_values(&[reason.as_str()]);
@@ -85,10 +96,20 @@ impl Metrics {
         for trigger in Trigger::ALL {
             metrics.cuts.with_label_values(&[trigger.as_str()]);
         }
+        for kind in StoreErrorKind::ALL {
+            metrics.store_errors.with_label_values(&[kind.as_str()]);
+            metrics.upload_retries.with_label_values(&[kind.as_str()]);
+        }
         for kind in [FileKind::Rows, FileKind::DeadLetters] {
             metrics.files.with_label_values(&[kind.as_str()]);
         }
         Ok(metrics)
+    }
+
+    /// Whether what is told of partitions carries their numbers, or is told per topic.
+    #[must_use]
+    pub fn per_partition(self, partition_label: bool) -> Self {
+        Self { partition_label, ..self }
     }
 
     /// The text that Prometheus scrapes: the counters, and the present state of the worker.
@@ -98,6 +119,7 @@ impl Metrics {
     pub fn text(&self, status: &WorkerStatus, pulse: &Pulse) -> prometheus::Result<Vec<u8>> {
         let now = Registry::new();
         state(&now, status, pulse)?;
+        per_partition(&now, status, self.partition_label)?;
         let mut families = self.registry.gather();
         families.extend(now.gather());
         let mut text = Vec::new();
@@ -163,7 +185,6 @@ fn state(registry: &Registry, status: &WorkerStatus, pulse: &Pulse) -> prometheu
     gauge("eventsink_memory_used_bytes", "Bytes of the budget in use.", status.memory_used)?;
     gauge("eventsink_memory_budget_bytes", "Byte budget.", status.memory_budget)?;
     gauge("eventsink_partitions", "Partitions assigned.", status.partitions.len() as u64)?;
-    per_partition(registry, status)?;
     let stalled = IntGaugeVec::new(Opts::new("eventsink_partitions_stalled", "Partitions on hold."), &["reason"])?;
     for hold in status.partitions.iter().filter_map(|partition| partition.hold.as_ref()) {
         stalled.with_label_values(&[&hold.reason]).inc();
@@ -174,28 +195,36 @@ fn state(registry: &Registry, status: &WorkerStatus, pulse: &Pulse) -> prometheu
     registry.register(Box::new(build))
 }
 
-fn per_partition(registry: &Registry, status: &WorkerStatus) -> prometheus::Result<()> {
-    let labels = ["topic", "partition"];
-    let unread = IntGaugeVec::new(Opts::new("eventsink_unread_records", "Records not read yet."), &labels)?;
-    let buffered =
-        IntGaugeVec::new(Opts::new("eventsink_buffered_records", "Records read, not yet durable."), &labels)?;
-    let age = GaugeVec::new(
-        Opts::new("eventsink_oldest_unpersisted_age_seconds", "Age of the oldest record read and not yet durable."),
-        &labels,
+/// What is told of partitions: of each, or summed per topic, and then the oldest age of any.
+fn per_partition(registry: &Registry, status: &WorkerStatus, label: bool) -> prometheus::Result<()> {
+    let labels = if label { &["topic", "partition"][..] } else { &["topic"] };
+    let gauge = |name: &str, help: &str| {
+        let gauge = GaugeVec::new(Opts::new(name, help), labels)?;
+        registry.register(Box::new(gauge.clone()))?;
+        prometheus::Result::Ok(gauge)
+    };
+    let unread = gauge("eventsink_unread_records", "Records not read yet.")?;
+    let kept = gauge("eventsink_log_records", "Offsets that the log has, read ones included.")?;
+    let buffered = gauge("eventsink_buffered_records", "Records read, not yet durable.")?;
+    let age = gauge(
+        "eventsink_oldest_unpersisted_age_seconds",
+        "Age of the oldest record that was read and is not durable.",
     )?;
     for partition in &status.partitions {
         let number = partition.partition.to_string();
-        let at = [partition.topic.as_str(), number.as_str()];
+        let at = &[partition.topic.as_str(), number.as_str()][..labels.len()];
         // Unknown is not zero: without both ends there is no sample.
         if partition.read_position >= 0 && partition.high_watermark >= 0 {
-            unread.with_label_values(&at).set(i64::try_from(partition.unread).unwrap_or(i64::MAX));
+            unread.with_label_values(at).add(partition.unread as f64);
         }
-        buffered.with_label_values(&at).set(i64::try_from(partition.buffered).unwrap_or(i64::MAX));
-        age.with_label_values(&at).set(partition.oldest_unpersisted_ms as f64 / 1000.0);
+        if partition.low_watermark >= 0 && partition.high_watermark >= partition.low_watermark {
+            kept.with_label_values(at).add((partition.high_watermark - partition.low_watermark) as f64);
+        }
+        buffered.with_label_values(at).add(partition.buffered as f64);
+        let age = age.with_label_values(at);
+        age.set(age.get().max(partition.oldest_unpersisted_ms as f64 / 1000.0));
     }
-    registry.register(Box::new(unread))?;
-    registry.register(Box::new(buffered))?;
-    registry.register(Box::new(age))
+    Ok(())
 }
 
 #[cfg(test)]
@@ -242,5 +271,28 @@ mod tests {
         assert!(!scraped(vec![unknown]).contains("eventsink_unread_records{"));
         let known = PartitionStatus { topic: "t".to_owned(), high_watermark: 7, unread: 7, ..Default::default() };
         assert!(scraped(vec![known]).contains("eventsink_unread_records{partition=\"0\",topic=\"t\"} 7"));
+    }
+
+    #[test]
+    fn without_the_label_partitions_are_told_per_topic() {
+        let one = |partition: i32, unread: u64, oldest_unpersisted_ms: u64| PartitionStatus {
+            topic: "t".to_owned(),
+            partition,
+            high_watermark: 10,
+            unread,
+            oldest_unpersisted_ms,
+            ..PartitionStatus::default()
+        };
+        let status = WorkerStatus { partitions: vec![one(0, 3, 9000), one(1, 4, 2000)], ..WorkerStatus::default() };
+        let text = Metrics::new().unwrap().per_partition(false).text(&status, &Pulse::default()).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        for sample in [
+            "eventsink_unread_records{topic=\"t\"} 7",
+            "eventsink_log_records{topic=\"t\"} 20",
+            "eventsink_oldest_unpersisted_age_seconds{topic=\"t\"} 9",
+        ] {
+            assert!(text.lines().any(|line| line == sample), "{sample} is not in\n{text}");
+        }
+        assert!(!text.contains("partition="), "{text}");
     }
 }

@@ -6,6 +6,7 @@
 mod clouds;
 mod kafka;
 mod oauth;
+mod observability;
 mod options;
 mod storage;
 mod text;
@@ -13,13 +14,13 @@ mod values;
 mod warnings;
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
 pub use clouds::{Azure, Gcs, Sse, SseType};
 pub use kafka::{Consumer, Kafka, OnLoss, OnOffsetsMoved, Sasl, SaslMechanism, SecurityProtocol, Tls};
 pub use oauth::OAuth;
+pub use observability::{Log, LogFormat, Metrics, Observability, Traces};
 pub use options::{Options, PASSED_ON, refusal};
 pub use storage::{Backend, Compression, FileStore, Format, PartitionBy, S3, Storage, StoreTimeouts};
 pub use values::{List, Secret, Size, Span, StartFrom};
@@ -47,7 +48,7 @@ pub struct Settings {
     pub memory: Memory,
     /// How the worker stops.
     pub shutdown: Shutdown,
-    /// Health, metrics and logs.
+    /// Health, metrics, logs and traces.
     pub observability: Observability,
 }
 
@@ -160,49 +161,4 @@ impl Default for Shutdown {
     fn default() -> Self {
         Self { deadline: Span::from_secs(25) }
     }
-}
-
-/// Section `observability`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Observability {
-    /// Address and port of `/health`, `/ready`, `/metrics` and `/status`. Default: `0.0.0.0:8080`.
-    #[serde(with = "text::address")]
-    pub listen: SocketAddr,
-    /// Logs, written to standard error.
-    pub log: Log,
-}
-
-impl Default for Observability {
-    fn default() -> Self {
-        Self { listen: SocketAddr::from(([0, 0, 0, 0], 8080)), log: Log::default() }
-    }
-}
-
-/// Section `observability.log`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Log {
-    /// Shape of a log line. Default: `json`.
-    pub format: LogFormat,
-    /// What is logged: a level (`error`, `warn`, `info`, `debug`, `trace`) or directives per module such
-    /// as `info,eventsink_worker=debug`. Default: `info`.
-    pub filter: String,
-}
-
-impl Default for Log {
-    fn default() -> Self {
-        Self { format: LogFormat::default(), filter: "info".to_owned() }
-    }
-}
-
-/// Shape of a log line.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LogFormat {
-    /// One JSON object per line, for log collectors.
-    #[default]
-    Json,
-    /// For people.
-    Text,
 }

@@ -96,6 +96,35 @@ pub(super) mod optional_flag {
     }
 }
 
+/// A number from 0 to 1, or nothing.
+pub(super) mod optional_share {
+    use serde::{Serialize, Serializer};
+
+    use super::{Deserialize, Deserializer, TextOr};
+
+    struct Share(f64);
+
+    impl<'de> Deserialize<'de> for Share {
+        fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+            d.deserialize_any(TextOr {
+                expected: "a number from 0 to 1 such as 0.1",
+                parse: |text| text.parse().ok().filter(|share| (0.0..=1.0).contains(share)).map(Self),
+                flag: |_| None,
+                number: |number| (number <= 1).then_some(Self(number as f64)),
+            })
+        }
+    }
+
+    pub(crate) fn serialize<S: Serializer>(share: &Option<f64>, s: S) -> Result<S::Ok, S::Error> {
+        // As text, the form in which it is read from every source.
+        share.map(|share| share.to_string()).serialize(s)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Option<f64>, D::Error> {
+        Ok(Option::<Share>::deserialize(d)?.map(|share| share.0))
+    }
+}
+
 /// A whole number; `_` may group its digits.
 pub(super) mod count {
     use serde::Serializer;

@@ -4,13 +4,18 @@ use super::{BAD_SETTINGS, FAILED, REFUSED, SettingsFile, load};
 use crate::http::{self, Surface};
 use crate::metrics::Metrics;
 use crate::runtime::{self, Options, StartError};
-use crate::telemetry;
+use crate::telemetry::{self, LogFilter};
+use crate::traces::Traces;
 use clap::Args;
 use eventsink_crds::settings::Settings;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
+
+/// The last traces may take so long to be sent, and no longer than what is left of the deadline.
+const LAST_TRACES: Duration = Duration::from_secs(5);
 
 const EXAMPLES: &str = "\
 Examples:
@@ -35,19 +40,29 @@ impl Start {
             Ok(settings) => Arc::new(settings),
             Err(code) => return code,
         };
-        if let Err(words) = telemetry::init(&settings.observability.log) {
-            eprintln!("{words}");
-            return BAD_SETTINGS;
-        }
+        let filter = match telemetry::init(&settings.observability.log) {
+            Ok(filter) => filter,
+            Err(words) => {
+                eprintln!("{words}");
+                return BAD_SETTINGS;
+            }
+        };
         for warning in settings.warnings() {
             warn!(warning, "settings");
         }
-        let options = Options { assign_all: self.assign_all };
         let io = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
             Ok(io) => io,
             Err(error) => return failed(&error),
         };
-        let code = io.block_on(work(settings, options));
+        let traces = match Traces::start(&settings, |name| std::env::var(name).ok(), io.handle()) {
+            Ok(traces) => traces,
+            Err(words) => {
+                error!("{words}");
+                return BAD_SETTINGS;
+            }
+        };
+        let options = Options { assign_all: self.assign_all, traces };
+        let code = io.block_on(work(settings, filter, options));
         // What still runs, such as a listener, needs no farewell.
         io.shutdown_background();
         code
@@ -59,16 +74,18 @@ fn failed(error: &dyn std::error::Error) -> u8 {
     FAILED
 }
 
-async fn work(settings: Arc<Settings>, options: Options) -> u8 {
+async fn work(settings: Arc<Settings>, filter: LogFilter, options: Options) -> u8 {
     let (mut terminate, mut interrupt) = match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
         (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
         (Err(error), _) | (_, Err(error)) => return failed(&error),
     };
     let metrics = match Metrics::new() {
-        Ok(metrics) => metrics,
+        Ok(metrics) => metrics.per_partition(settings.observability.metrics.partition_label),
         Err(error) => return failed(&error),
     };
-    let surface = Surface::new(settings.sink_name(), settings.shutdown.deadline.as_duration(), metrics);
+    let (deadline, traces) = (settings.shutdown.deadline.as_duration(), options.traces.clone());
+    let surface = Surface::new(settings.sink_name(), deadline, metrics);
+    surface.logs(filter);
     let listen = settings.observability.listen;
     match TcpListener::bind(listen).await {
         Ok(listener) => drop(tokio::spawn(http::serve(listener, Arc::clone(&surface)))),
@@ -92,8 +109,14 @@ async fn work(settings: Arc<Settings>, options: Options) -> u8 {
         () = stopped(&mut terminate, &mut interrupt) => 0,
     };
     info!("stopping");
+    let until = Instant::now() + deadline;
     running.stop();
-    let joined = tokio::task::spawn_blocking(move || running.join());
+    let joined = tokio::task::spawn_blocking(move || {
+        running.join();
+        if let Some(traces) = traces {
+            traces.flush(until.saturating_duration_since(Instant::now()).min(LAST_TRACES));
+        }
+    });
     tokio::select! {
         _ = joined => {}
         () = stopped(&mut terminate, &mut interrupt) => {

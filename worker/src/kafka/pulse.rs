@@ -30,7 +30,9 @@ impl Pulse {
 
     /// The cluster has answered: what was wrong with it is so no more.
     pub fn works(&self) {
-        *self.lock() = None;
+        if self.lock().take().is_some() {
+            tracing::info!("kafka is back");
+        }
     }
 
     /// Last error of the client as a whole, until the cluster has answered again.

@@ -9,7 +9,8 @@ use crate::files::{Close, CutWriter, EncodeError, EncodedFile, Encoding, Identit
 use crate::kafka::TopicPartition;
 use crate::kafka::poll::{Command, Delivery};
 use crate::metrics::Metrics;
-use crate::store::ledger::LedgerError;
+use crate::store::ledger::{Ledger, LedgerError};
+use crate::traces::Traces;
 use bytes::Bytes;
 use eventsink_crds::settings::OnLoss;
 use eventsink_crds::status::PartitionStatus;
@@ -81,6 +82,8 @@ pub struct Shared {
     pub budget: Arc<Budget>,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// Spans, when they are wanted.
+    pub traces: Option<Arc<Traces>>,
     /// Start of the process; the zero of the machine's time.
     pub started: Instant,
     /// To the poll thread.
@@ -89,6 +92,8 @@ pub struct Shared {
     pub io: tokio::runtime::Handle,
     /// Uploads at a time.
     pub uploads: Arc<Semaphore>,
+    /// The ledger as uploads use it, which counts what fails there.
+    pub uploader: Ledger,
     /// To the lanes; set once, before the first delivery.
     pub lanes: OnceLock<Vec<Sender<Message>>>,
     /// What `/status` shows of each partition.
@@ -181,7 +186,7 @@ impl Shared {
         // The semaphore is never closed.
         let _permit = self.uploads.acquire().await;
         let begun = Instant::now();
-        let result = self.session.ledger().put_file(cut, plan, body).await;
+        let result = self.uploader.put_file(cut, plan, body).await;
         let outcome = if result.is_ok() { "ok" } else { "foreign" };
         self.metrics.upload_seconds.with_label_values(&[outcome]).observe(begun.elapsed().as_secs_f64());
         if result.is_ok() {

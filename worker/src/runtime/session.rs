@@ -20,6 +20,8 @@ use tokio::sync::Mutex;
 const ASK: Duration = Duration::from_secs(15);
 /// Pause before a question is asked again.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
+/// A question without an answer is logged again after this long.
+const SAY_AGAIN: Duration = Duration::from_secs(60);
 /// A genesis is looked up anew after this long, so that a mended one is noticed.
 const FRESH: Duration = Duration::from_secs(5);
 
@@ -248,12 +250,17 @@ impl Session {
         question: impl Fn(&Self) -> Answer<T> + Send + Sync + 'static,
     ) -> T {
         let question = Arc::new(question);
+        let mut said: Option<Instant> = None;
         loop {
             let (session, asked) = (Arc::clone(self), Arc::clone(&question));
             let answer = tokio::task::spawn_blocking(move || asked(&session)).await;
             match answer.unwrap_or_else(|error| Err(error.to_string())) {
                 Ok(answer) => return answer,
-                Err(error) => tracing::warn!(what, error, "kafka does not answer, asking again"),
+                Err(error) if said.is_none_or(|at| at.elapsed() >= SAY_AGAIN) => {
+                    tracing::warn!(what, error, "kafka does not answer, asking again");
+                    said = Some(Instant::now());
+                }
+                Err(_) => {}
             }
             tokio::time::sleep(ASK_AGAIN).await;
         }

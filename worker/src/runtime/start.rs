@@ -11,6 +11,7 @@ use crate::kafka::connect::{Cluster, ConnectError, connect};
 use crate::kafka::poll::{Command, Delivery, Fatal, Poller, Pulse};
 use crate::store::ledger::{Ledger, LedgerError, OnFault};
 use crate::store::{Guarantee, Store, StoreError};
+use crate::traces::Traces;
 use eventsink_crds::settings::Settings;
 use eventsink_crds::status::WorkerStatus;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -57,11 +58,14 @@ pub enum StartError {
     Thread(#[from] std::io::Error),
 }
 
-/// What only tests change.
+/// What settings do not say.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
     /// Take every partition of every topic without a group: two such workers own the same partitions.
+    /// Only tests do that.
     pub assign_all: bool,
+    /// Spans, when they are wanted.
+    pub traces: Option<Arc<Traces>>,
 }
 
 /// A worker at work.
@@ -107,6 +111,7 @@ pub async fn start(
     let (commands, orders) = channel();
     let budget = Arc::new(Budget::new(limit));
     let shared = Arc::new(Shared {
+        uploader: ledger.told_by(on_upload_fault(surface)),
         session: Arc::new(Session::new(Arc::clone(&consumer), ledger, Arc::clone(&settings))),
         rules,
         encoding: mapping::encoding(&settings, limit),
@@ -114,6 +119,7 @@ pub async fn start(
         on_loss: settings.kafka.on_loss,
         budget: Arc::clone(&budget),
         metrics,
+        traces: options.traces.clone(),
         started: surface.started,
         commands,
         io: tokio::runtime::Handle::current(),
@@ -140,6 +146,14 @@ pub async fn start(
 fn on_fault(surface: &Arc<Surface>) -> OnFault {
     let surface = Arc::clone(surface);
     Arc::new(move |error: &StoreError| surface.store_failed(error))
+}
+
+fn on_upload_fault(surface: &Arc<Surface>) -> OnFault {
+    let surface = Arc::clone(surface);
+    Arc::new(move |error: &StoreError| {
+        surface.metrics.upload_retries.with_label_values(&[error.kind().as_str()]).inc();
+        surface.store_failed(error);
+    })
 }
 
 /// Put, get, list and create-only, until the store has answered all of them.

@@ -125,7 +125,7 @@ fn suggestion(nearest: &Option<String>, known: &[String]) -> String {
 }
 
 /// Keys whose values are never shown, in whatever section they stand.
-const SECRETS: [&str; 10] = [
+const SECRETS: [&str; 11] = [
     "password",
     "key_password",
     "access_key_id",
@@ -136,6 +136,7 @@ const SECRETS: [&str; 10] = [
     "client_secret",
     "customer_key",
     "proxy_url",
+    "headers",
 ];
 
 /// Whether the value at this path must not be shown.

@@ -48,6 +48,8 @@ pub(super) fn read(settings: &mut Settings, merged: &Value, mistakes: &mut Mista
         }
         Backend::File => {}
     }
+    let traces = &mut settings.observability.traces;
+    files.fill("observability.traces.headers", &mut traces.headers, &traces.headers_file);
 }
 
 struct Files<'a> {

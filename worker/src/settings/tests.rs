@@ -595,3 +595,24 @@ fn servers_are_hosts_with_ports() {
         assert_eq!(lines.len(), 1, "{bad}: {lines:#?}");
     }
 }
+
+#[test]
+fn traces_need_a_url_pairs_and_a_share() {
+    let text = format!(
+        "{LEAST}observability: {{traces: {{endpoint: https://c/v1/traces, headers: 'a=b, c=d', sample_ratio: 0.25}}}}\n"
+    );
+    let traces = loaded(&text, &[("EVENTSINK__OBSERVABILITY__METRICS__PARTITION_LABEL", "false")]).observability;
+    assert_eq!((traces.traces.sample_ratio, traces.metrics.partition_label), (Some(0.25), false));
+    let env = [
+        ("EVENTSINK__OBSERVABILITY__TRACES__ENDPOINT", "collector:4318"),
+        ("EVENTSINK__OBSERVABILITY__TRACES__HEADERS", "hunter2"),
+        ("EVENTSINK__OBSERVABILITY__TRACES__SAMPLE_RATIO", "1.5"),
+    ];
+    let lines = mistakes(LEAST, &env);
+    assert_eq!(lines.len(), 3, "{lines:#?}");
+    for (line, words) in lines.iter().zip(["http://collector:4318/v1/traces", "name=value", "from 0 to 1"]) {
+        assert!(line.contains(words) && !line.contains("hunter2"), "{line}");
+    }
+    let login = mistakes(LEAST, &[("EVENTSINK__OBSERVABILITY__TRACES__ENDPOINT", "https://u:hunter2@c/v1/traces")]);
+    assert!(login.len() == 1 && !login[0].contains("hunter2"), "{login:#?}");
+}

@@ -30,6 +30,18 @@ pub enum StoreErrorKind {
 }
 
 impl StoreErrorKind {
+    /// Every kind, for metrics that must exist before the first of its kind.
+    pub const ALL: [Self; 8] = [
+        Self::Unreachable,
+        Self::Timeout,
+        Self::Throttled,
+        Self::Denied,
+        Self::NoBucket,
+        Self::Full,
+        Self::Conflict,
+        Self::Other,
+    ];
+
     /// The label used in metrics and in `/status`.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -102,6 +102,12 @@ impl Ledger {
         Ok(ledger)
     }
 
+    /// The same ledger, whose failures somebody else is told.
+    #[must_use]
+    pub fn told_by(&self, on_fault: OnFault) -> Self {
+        Self { on_fault, ..self.clone() }
+    }
+
     /// Whose ledger it is.
     #[must_use]
     pub fn owner(&self) -> &Owner {

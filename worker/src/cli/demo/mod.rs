@@ -85,7 +85,7 @@ enum DemoError {
 impl Demo {
     pub fn run(&self) -> u8 {
         let log = Log { format: LogFormat::Text, filter: "warn,librdkafka=error".to_owned() };
-        let done = telemetry::init(&log).map_err(DemoError::Broker).and_then(|()| self.play());
+        let done = telemetry::init(&log).map_err(DemoError::Broker).and_then(|_| self.play());
         match done {
             Ok(code) => code,
             Err(error) => {

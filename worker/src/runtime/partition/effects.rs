@@ -48,6 +48,7 @@ impl Partition {
             Effect::Commit { offset, epoch, nonce } => {
                 let metadata = self.shared.note(nonce);
                 self.committing = Some(offset);
+                self.traces.commits(offset);
                 self.shared.command(Command::Commit { at, offset, epoch, metadata });
             }
             Effect::MarkDone(from) => self.with_ledger(move |ledger, id| async move {
@@ -75,10 +76,13 @@ impl Partition {
             incomplete: false,
         };
         self.shared.metrics.cuts.with_label_values(&[plan.trigger.as_str()]).inc();
+        let traced = self.traces.closes((plan.from, plan.to), &close.nonce, plan.trigger.as_str());
+        let step = traced.encode();
         let encoded = self.writer.take().map_or(Ok(vec![]), |writer| self.shared.close(writer, &close));
         let files = match encoded {
             Ok(files) => files,
             Err(error) => {
+                step.fails("encode");
                 return self.input(Input::Stuck { reason: HoldReason::Unencodable, detail: error.to_string() });
             }
         };
@@ -100,12 +104,14 @@ impl Partition {
             absent: plan.absent,
             lost: plan.lost,
         };
+        drop(step);
         self.hold_bodies(manifest.clone(), files);
         let (session, at, id) = (Arc::clone(&self.shared.session), self.at.clone(), self.identity());
         self.spawn(async move {
             if session.was_made_again(&at.topic, &id.topic_id).await {
                 return Done::TopicMadeAgain;
             }
+            let _step = traced.manifest();
             Done::ManifestPut(session.ledger().put_manifest(&id.topic_id, manifest).await)
         });
     }
@@ -123,12 +129,19 @@ impl Partition {
         let puts: Vec<_> =
             which.iter().map(|&i| (flight.manifest.files[i].clone(), flight.bodies[i].clone())).collect();
         let (shared, manifest) = (Arc::clone(&self.shared), flight.manifest.clone());
-        let names = self.name_losses();
+        let (names, traced) = (self.name_losses(), self.traces.parent());
         self.spawn(async move {
             names.await;
             let one = |(plan, body): (crate::files::PlannedFile, Bytes)| {
-                let (shared, manifest) = (&shared, &manifest);
-                async move { shared.put_file(manifest, &plan, &body).await }
+                let (shared, manifest, traced) = (&shared, &manifest, &traced);
+                async move {
+                    let step = traced.upload(&plan, body.len());
+                    let result = shared.put_file(manifest, &plan, &body).await;
+                    if result.is_err() {
+                        step.fails("foreign");
+                    }
+                    result
+                }
             };
             let results = futures::future::join_all(puts.into_iter().map(one)).await;
             Done::FilesPut(results.into_iter().collect())
@@ -138,6 +151,7 @@ impl Partition {
     /// All files of the cut in flight are in the store.
     pub(super) fn finish_flight(&mut self) {
         let Some(flight) = self.flight.take() else { return };
+        self.traces.lands();
         self.shared.budget.change(&mut self.held_bodies, 0);
         let metrics = &self.shared.metrics;
         for file in &flight.manifest.files {
@@ -153,11 +167,13 @@ impl Partition {
 
     fn check_files(&mut self, manifest: Manifest) {
         info!(partition = %self.at, from = manifest.from, to = manifest.to, nonce = manifest.nonce, "adopting a cut");
+        let traced = self.traces.adopts((manifest.from, manifest.to), &manifest.nonce);
         let ledger = self.shared.session.ledger().clone();
         let ours = manifest.rules == self.rules.digest();
         let names = self.name_losses();
         self.spawn(async move {
             names.await;
+            let _step = traced.check();
             let result = ledger.missing_files(&manifest).await;
             let rules = if ours { None } else { Some(ledger.rules(&manifest.rules).await) };
             Done::FilesChecked { result, rules }
@@ -187,7 +203,9 @@ impl Partition {
             // Files that differ say so in their footers; whether they may is judged below.
             incomplete: true,
         };
+        let step = self.traces.closes((manifest.from, manifest.to), &manifest.nonce, "adopted").encode();
         let encoded = writer.and_then(|writer| writer.finish(&close)).map_err(|e| e.to_string());
+        drop(step);
         self.rules = Arc::clone(&self.shared.rules);
         self.policy = policy(&self.rules);
         let result = encoded.and_then(|files| {
@@ -211,6 +229,7 @@ impl Partition {
             task.abort();
         }
         self.era = self.eras.fetch_add(1, Ordering::Relaxed);
+        self.traces.discards();
         self.unnamed.clear();
         self.writer = None;
         self.flight = None;

@@ -11,6 +11,7 @@ use crate::kafka::TopicPartition;
 use crate::kafka::batch::Batch;
 use crate::kafka::poll::{Command, Delivery};
 use crate::runtime::session::Resolved;
+use crate::traces::CutTraces;
 use bytes::Bytes;
 use eventsink_crds::status::{HoldStatus, PartitionStatus};
 use rdkafka::error::RDKafkaErrorCode;
@@ -19,7 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::task::AbortHandle;
-use tracing::warn;
+use tracing::{info, warn};
 
 /// Sizes are looked at after this many records.
 const SIZE_EVERY: usize = 256;
@@ -90,6 +91,9 @@ pub(super) struct Partition {
     /// Has leave to exceed the budget.
     exceeds: bool,
     watermarks: (i64, i64),
+    traces: CutTraces,
+    /// The log has been told that records are taken.
+    reading: bool,
     released: bool,
 }
 
@@ -99,6 +103,7 @@ impl Partition {
         let (machine, first) = Machine::new(shared.limits, shared.skip_losses());
         let rules = Arc::clone(&shared.rules);
         let mut partition = Self {
+            traces: CutTraces::new(shared.traces.clone(), at.clone()),
             at,
             eras,
             born,
@@ -124,6 +129,7 @@ impl Partition {
             held_bodies: 0,
             exceeds: false,
             watermarks: (-1, -1),
+            reading: false,
             released: false,
         };
         partition.carry_out(first);
@@ -160,6 +166,7 @@ impl Partition {
                 // An answer to an earlier assignment's commit says nothing of ours.
                 if self.committing == Some(offset) {
                     self.committing = None;
+                    self.traces.committed(error.is_none());
                     self.input(Input::Committed { ok: error.is_none() });
                 }
             }
@@ -205,6 +212,9 @@ impl Partition {
                     }
                     None => {}
                 }
+                if result.as_ref().is_ok_and(Vec::is_empty) {
+                    self.traces.lands();
+                }
                 self.missing = result.clone().unwrap_or_default();
                 self.input(Input::FilesChecked(result));
             }
@@ -218,6 +228,16 @@ impl Partition {
         let mut effects = Vec::new();
         self.machine.step(input, self.shared.now(), &mut effects);
         self.carry_out(effects);
+        self.tell_reading();
+    }
+
+    /// The log gets a line when records begin to be taken, or go on after a hold; what stops them has its own words.
+    fn tell_reading(&mut self) {
+        let reading = self.machine.stage_name() == "reading";
+        if reading && !self.reading {
+            info!(partition = %self.at, frontier = self.machine.frontier(), "reading");
+        }
+        self.reading = reading;
     }
 
     fn fault(&mut self, generation: u64, code: RDKafkaErrorCode, text: String) {
@@ -322,6 +342,7 @@ impl Partition {
         if self.writer.is_none() {
             self.writer = Some(self.new_writer()?);
         }
+        self.traces.takes(record, &decoded);
         let Some(writer) = &mut self.writer else { return Ok(Outcome::Filtered) };
         match decoded {
             Decoded::Event(event, notes) => {
@@ -405,7 +426,7 @@ impl Partition {
 
     pub fn status(&self) -> PartitionStatus {
         let position = self.machine.expected().unwrap_or(-1);
-        let high = self.watermarks.1;
+        let (low, high) = self.watermarks;
         let age = self.machine.oldest_unpersisted().map_or(Now::ZERO, |since| self.shared.now().saturating_sub(since));
         PartitionStatus {
             topic: self.at.topic.to_string(),
@@ -413,6 +434,7 @@ impl Partition {
             stage: self.machine.stage_name().to_owned(),
             frontier: self.machine.frontier(),
             read_position: position,
+            low_watermark: low,
             high_watermark: high,
             unread: if position >= 0 && high > position { high.abs_diff(position) } else { 0 },
             buffered: self.machine.buffered(),

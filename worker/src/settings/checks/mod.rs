@@ -11,6 +11,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::error::{Mistakes, Problem};
 use super::layers;
+use crate::traces;
 
 const HOUR: Span = Span::from_secs(3600);
 const WEEK: Span = Span::from_secs(7 * 24 * 3600);
@@ -26,6 +27,7 @@ pub(super) fn all(settings: &Settings, merged: &Value, mistakes: &mut Mistakes) 
     checks.rotation();
     checks.timing();
     checks.process();
+    checks.traces();
 }
 
 pub(super) struct Checks<'a> {
@@ -142,6 +144,23 @@ impl Checks<'_> {
                 format!("{filter:?}"),
                 "a level (error, warn, info, debug, trace) or directives such as info,eventsink_worker=debug",
             );
+        }
+    }
+
+    fn traces(&mut self) {
+        let traces = &self.settings.observability.traces;
+        if let Some(endpoint) = &traces.endpoint {
+            let path = "observability.traces.endpoint";
+            let good = url::Url::parse(endpoint).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
+            if endpoint.contains('@') {
+                self.refuse(path, "***", "a URL without a login; use observability.traces.headers");
+            } else if !good {
+                self.refuse(path, format!("{endpoint:?}"), "a URL such as http://collector:4318/v1/traces");
+            }
+        }
+        let pairs = traces.headers.as_ref().map_or("", |headers| headers.expose());
+        if traces::headers(pairs).is_none() {
+            self.refuse("observability.traces.headers", "***", "name=value pairs, separated by commas");
         }
     }
 
