@@ -3,6 +3,7 @@
 //! Types and pure functions only. Reading files, layering and complaining belong to the worker's loader;
 //! rules between fields are checked there, so a value built here by hand may still be refused by it.
 
+mod dead_letter;
 mod kafka;
 mod storage;
 mod text;
@@ -13,6 +14,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+pub use dead_letter::{DeadLetter, Share};
 pub use kafka::{Consumer, Kafka, OnLoss, OnOffsetsMoved, Sasl, SaslMechanism, SecurityProtocol, Tls};
 pub use storage::{Backend, Compression, FileStore, Format, PartitionBy, S3, Storage};
 pub use values::{List, Secret, Size, Span, StartFrom};
@@ -32,6 +34,8 @@ pub struct Settings {
     pub storage: Storage,
     /// What counts as an event.
     pub events: Events,
+    /// What becomes of records that are no valid events, beside their files.
+    pub dead_letter: DeadLetter,
     /// When a file is closed; the first limit that is reached closes it.
     pub rotation: Rotation,
     /// How failed requests to the store are repeated.

@@ -9,6 +9,7 @@ mod cut;
 mod digest;
 mod file;
 mod footer;
+mod letters;
 mod path;
 mod read;
 mod rules;
@@ -24,6 +25,7 @@ pub use eventsink_crds::settings::Compression;
 pub use cut::{CutWriter, empty_file};
 pub use digest::ROW_DIGEST;
 pub use footer::{Footer, TAIL_HINT, TailError, footer_of, read_footer, read_metadata};
+pub use letters::{DeadLetter, dead_letters};
 pub use read::{Batches, ReadError, RowsRead, batches, read_rows};
 pub use rules::{Format, PartitionBy, Rules};
 

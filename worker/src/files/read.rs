@@ -1,6 +1,7 @@
 //! Rows of a file, read back from its bytes: for the deep audit, and for dead letters that are copied once more.
 //! Files are foreign text here: damage is an error in words, never a panic.
 
+use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use arrow_array::cast::AsArray;
@@ -14,8 +15,10 @@ use parquet::arrow::arrow_reader::{
 
 use super::digest::{Canon, RowDigest};
 
-/// Rows that are decoded at once.
+/// Rows that are decoded at once, at most.
 const BATCH: usize = 1024;
+/// Bytes that are decoded at once, by the average row of the file.
+const BATCH_BYTES: usize = 4 << 20;
 
 /// Why a file cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -36,9 +39,21 @@ pub fn batches(body: Bytes) -> Result<Batches, ReadError> {
         // A copy of the schema in Arrow's own format is foreign text that nothing here needs.
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
         let metadata = ArrowReaderMetadata::load(&body, options)?;
-        ParquetRecordBatchReaderBuilder::new_with_metadata(body, metadata).with_batch_size(BATCH).build()
+        let groups = metadata.metadata().row_groups();
+        let bytes: i64 = groups.iter().map(|group| group.total_byte_size().max(0)).fold(0, i64::saturating_add);
+        let batch =
+            batch_rows(usize::try_from(bytes)?, usize::try_from(metadata.metadata().file_metadata().num_rows())?);
+        Ok::<_, Box<dyn Error>>(
+            ParquetRecordBatchReaderBuilder::new_with_metadata(body, metadata).with_batch_size(batch).build()?,
+        )
     })?;
     Ok(Batches { rows: Some(rows) })
+}
+
+/// Large rows are decoded few at a time.
+fn batch_rows(bytes: usize, rows: usize) -> usize {
+    let row = bytes / rows.max(1);
+    (BATCH_BYTES / row.max(1)).clamp(1, BATCH)
 }
 
 impl Iterator for Batches {

@@ -7,6 +7,7 @@ use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::producer::FutureProducer;
 use rdkafka::statistics::Statistics;
 
 /// Takes the library's log lines into ours.
@@ -38,6 +39,31 @@ impl ConsumerContext for Context {}
 /// A setting that the library refuses, such as a certificate file that it cannot read.
 pub fn consumer(kafka: &Kafka, prefetch: usize) -> KafkaResult<BaseConsumer<Context>> {
     config(kafka, prefetch).create_with_context(Context)
+}
+
+/// A producer of dead letters; `largest` bounds the bytes of one record, and twice as much those in its queue.
+///
+/// # Errors
+/// As [`consumer`].
+pub fn producer(kafka: &Kafka, largest: usize) -> KafkaResult<FutureProducer<Context>> {
+    let mut config = ClientConfig::new();
+    config
+        .set("client.id", "eventsink")
+        .set("bootstrap.servers", kafka.bootstrap_servers.join(","))
+        .set("acks", "all")
+        .set("enable.idempotence", "true")
+        .set("compression.type", "zstd")
+        // Keys go where Java's producers put them.
+        .set("partitioner", "murmur2_random")
+        .set("message.max.bytes", largest.to_string())
+        .set("queue.buffering.max.kbytes", (largest >> 9).to_string())
+        // The partition holds and tries again: it need not wait here.
+        .set("message.timeout.ms", "30000")
+        .set("topic.metadata.propagation.max.ms", "3000")
+        .set("allow.auto.create.topics", "false")
+        .set("reconnect.backoff.max.ms", "5000");
+    security(&mut config, kafka);
+    config.create_with_context(Context)
 }
 
 fn config(kafka: &Kafka, prefetch: usize) -> ClientConfig {

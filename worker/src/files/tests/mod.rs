@@ -3,6 +3,7 @@
 mod contents;
 mod cuts;
 mod footers;
+mod letters;
 
 use bytes::Bytes;
 use parquet::file::metadata::ParquetMetaDataReader;
