@@ -62,7 +62,9 @@ fn a_failed_copy_holds_the_partition_and_is_tried_again_soon() {
     rig.step(Input::Resolved(Resolution::Adopt(with_dead(0, 3, "a"))), 10);
     let fx = rig.step(Input::FilesChecked(Ok(vec![])), 10);
     assert_eq!(fx.last(), Some(&Effect::CopyDead(with_dead(0, 3, "a"))));
+    assert_eq!(rig.machine.hold().map(|hold| hold.reason), Some(HoldReason::DeadLetterTopic));
     assert_eq!(rig.step(Input::DeadCopied(Ok(())), 10), [Effect::Finished, commit(3, "a")]);
+    assert_eq!(rig.machine.hold(), None);
 }
 
 #[test]

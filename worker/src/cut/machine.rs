@@ -73,8 +73,8 @@ pub struct Machine {
     frontier: i64,
     commits: Commits,
     flood: Flood,
-    /// The flood that the last look found; the next look takes as long as a cut.
-    flooded: Option<Hold>,
+    /// What the last look found, when the next look takes a while.
+    standing: Option<Hold>,
     leaving: bool,
 }
 
@@ -92,7 +92,7 @@ impl Machine {
             frontier: -1,
             commits: Commits::none(),
             flood: Flood::new(orders.flood),
-            flooded: None,
+            standing: None,
             leaving: false,
         };
         (machine, vec![Effect::Resolve])
@@ -126,12 +126,12 @@ impl Machine {
         self.flight.as_ref().and_then(|flight| flight.since).or(self.open.since)
     }
 
-    /// The hold, if the partition is on hold. A flood stands until a cut over its records is finished or allowed.
+    /// The hold, if the partition is on hold. A flood and a failed copy stand until their cut is allowed or finished.
     #[must_use]
     pub fn hold(&self) -> Option<&Hold> {
         match &self.stage {
             Stage::Held { hold, .. } => Some(hold),
-            _ => self.flooded.as_ref().filter(|flood| self.frontier < flood.to),
+            _ => self.standing.as_ref().filter(|hold| self.frontier < hold.to),
         }
     }
 
@@ -294,7 +294,7 @@ impl Machine {
         if let Some(hold) = self.flood.judge(&self.open) {
             return self.hold_at(hold, now, fx);
         }
-        self.flooded = None;
+        self.standing = None;
         self.flood.remember(self.open.tally());
         let next = Open::at(self.open.expected);
         let open = std::mem::replace(&mut self.open, next);
@@ -475,7 +475,8 @@ impl Machine {
         if self.hold() != Some(&hold) {
             fx.push(Effect::Held(hold.clone()));
         }
-        self.flooded = (hold.reason == HoldReason::PoisonFlood).then(|| hold.clone());
+        let stands = matches!(hold.reason, HoldReason::PoisonFlood | HoldReason::DeadLetterTopic);
+        self.standing = stands.then(|| hold.clone());
         self.stage = Stage::Held { recheck: Some(now + hold.reason.recheck()), hold };
         if self.leaving {
             self.release(fx);

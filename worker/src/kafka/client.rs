@@ -41,7 +41,7 @@ pub fn consumer(kafka: &Kafka, prefetch: usize) -> KafkaResult<BaseConsumer<Cont
     config(kafka, prefetch).create_with_context(Context)
 }
 
-/// A producer of dead letters; `largest` bounds the bytes of one record, and twice as much those in its queue.
+/// A producer of dead letters; `largest` bounds the bytes of one record, and of all values in its queue.
 ///
 /// # Errors
 /// As [`consumer`].
@@ -56,7 +56,7 @@ pub fn producer(kafka: &Kafka, largest: usize) -> KafkaResult<FutureProducer<Con
         // Keys go where Java's producers put them.
         .set("partitioner", "murmur2_random")
         .set("message.max.bytes", largest.to_string())
-        .set("queue.buffering.max.kbytes", (largest >> 9).to_string())
+        .set("queue.buffering.max.kbytes", ((largest >> 10) + 1).to_string())
         // The partition holds and tries again: it need not wait here.
         .set("message.timeout.ms", "30000")
         .set("topic.metadata.propagation.max.ms", "3000")
