@@ -152,22 +152,35 @@ impl Kafka {
     /// A new topic whose name begins with `stem`; nothing in it ever expires, however old its timestamps are.
     #[must_use]
     pub fn create_topic(&self, stem: &str, partitions: i32) -> String {
+        self.create_topic_with(stem, partitions, &[])
+    }
+
+    /// As [`Self::create_topic`], with settings of the topic.
+    #[must_use]
+    pub fn create_topic_with(&self, stem: &str, partitions: i32, settings: &[(&str, &str)]) -> String {
         let name = rig::unique(stem);
-        self.create(&name, partitions).unwrap_or_else(|words| panic!("cannot create topic {name}: {words}"));
+        let created = self.create(&name, partitions, settings);
+        created.unwrap_or_else(|words| panic!("cannot create topic {name}: {words}"));
         name
     }
 
-    fn create(&self, name: &str, partitions: i32) -> Result<(), String> {
+    fn create(&self, name: &str, partitions: i32, settings: &[(&str, &str)]) -> Result<(), String> {
         let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1)).set("retention.ms", "-1");
+        let topic = settings.iter().fold(topic, |topic, (key, value)| topic.set(key, value));
         let results = wait(self.admin().create_topics([&topic], &AdminOptions::new()));
         let outcome = results.map(|results| results.into_iter().collect::<Result<Vec<_>, _>>());
         if matches!(outcome, Ok(Ok(_))) { Ok(()) } else { Err(format!("{outcome:?}")) }
     }
 
+    /// Makes a topic that was deleted, empty, under another id.
+    pub fn restore_topic(&self, name: &str, partitions: i32) {
+        rig::patiently(TIMEOUT, "the topic is made again", || self.create(name, partitions, &[]));
+    }
+
     /// Deletes a topic and makes it again, empty, under another id.
     pub fn make_topic_again(&self, name: &str, partitions: i32) {
         self.delete_topic(name);
-        rig::patiently(TIMEOUT, "the topic is made again", || self.create(name, partitions));
+        self.restore_topic(name, partitions);
     }
 
     /// Makes the log of a partition begin at `offset`, as retention does.

@@ -3,6 +3,7 @@
 use crate::cut::Trigger;
 use crate::events::{Note, Reason};
 use crate::files::FileKind;
+use crate::kafka::dead_letters::Copied;
 use crate::kafka::poll::Pulse;
 use crate::store::StoreErrorKind;
 use eventsink_crds::status::WorkerStatus;
@@ -21,6 +22,8 @@ pub struct Metrics {
     pub written: IntCounter,
     /// Rows of dead letters in files that are durable.
     pub dead: IntCounter,
+    /// Copies of dead letters for their topic, by [`Copied`]; a cut that is adopted may be copied again.
+    pub copied: IntCounterVec,
     /// Records left out by the sink's policy, counted when they are read.
     pub filtered: IntCounter,
     /// Records dropped because their offset was already accounted for, or because reading had begun anew elsewhere.
@@ -65,6 +68,7 @@ impl Metrics {
         let metrics = Self {
             written: new.counter("eventsink_records_written_total", "Events in durable files.")?,
             dead: new.counter("eventsink_records_dead_total", "Dead letters in durable files.")?,
+            copied: new.counters("eventsink_dead_letter_copies_total", "Dead letters for their topic.", "outcome")?,
             filtered: new.counter("eventsink_records_filtered_total", "Records left out by policy, when read.")?,
             stale: new.counter("eventsink_records_stale_total", "Records read that were accounted for already.")?,
             rejected: new.counters("eventsink_records_rejected_total", "No valid events, when decoded.", "reason")?,
@@ -89,6 +93,9 @@ impl Metrics {
         };
         for reason in Reason::ALL {
             metrics.rejected.with_label_values(&[reason.as_str()]);
+        }
+        for outcome in Copied::ALL {
+            metrics.copied.with_label_values(&[outcome.as_str()]);
         }
         for note in Note::ALL {
             metrics.lenient.with_label_values(&[note.as_str()]);
@@ -260,6 +267,7 @@ mod tests {
             "eventsink_records_rejected_total{reason=\"MissingAttribute\"} 0",
             "eventsink_decode_lenient_total{rule=\"HeaderCase\"} 0",
             "eventsink_cuts_closed_total{trigger=\"memory\"} 0",
+            "eventsink_dead_letter_copies_total{outcome=\"parked\"} 0",
         ] {
             assert!(text.lines().any(|line| line == sample), "{sample} is not in\n{text}");
         }

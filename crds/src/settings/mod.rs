@@ -4,6 +4,7 @@
 //! rules between fields are checked there, so a value built here by hand may still be refused by it.
 
 mod clouds;
+mod dead_letter;
 mod kafka;
 mod oauth;
 mod observability;
@@ -18,6 +19,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 pub use clouds::{Azure, Gcs, Sse, SseType};
+pub use dead_letter::{DeadLetter, Share};
 pub use kafka::{Consumer, Kafka, OnLoss, OnOffsetsMoved, Sasl, SaslMechanism, SecurityProtocol, Tls};
 pub use oauth::OAuth;
 pub use observability::{Log, LogFormat, Metrics, Observability, Traces};
@@ -40,6 +42,8 @@ pub struct Settings {
     pub storage: Storage,
     /// What counts as an event.
     pub events: Events,
+    /// What becomes of records that are no valid events, beside their files.
+    pub dead_letter: DeadLetter,
     /// When a file is closed; the first limit that is reached closes it.
     pub rotation: Rotation,
     /// How failed requests to the store are repeated.

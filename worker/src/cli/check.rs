@@ -4,10 +4,12 @@ use super::{BAD_SETTINGS, FAILED, SettingsFile, block_on, failed, json, say};
 use crate::cut::manifest::Owner;
 use crate::kafka::client;
 use crate::kafka::connect::connect;
+use crate::kafka::raw;
 use crate::runtime::mapping;
 use crate::store::{Guarantee, Store, ledger};
 use clap::Args;
 use eventsink_crds::settings::Settings;
+use rdkafka::consumer::BaseConsumer;
 use serde::Serialize;
 use std::time::Duration;
 
@@ -139,10 +141,25 @@ fn kafka(settings: &Settings) -> Result<(String, String), String> {
     let cluster = connect(&consumer, &kafka.bootstrap_servers, &kafka.consumer.topics, PATIENCE);
     let cluster = cluster.map_err(|e| e.to_string())?;
     client::may_use_group(&consumer, &cluster.topics, PATIENCE)?;
+    if let Some(topic) = &settings.dead_letter.topic {
+        takes_dead_letters(&consumer, topic)?;
+    }
     let topics: Vec<String> =
         cluster.topics.iter().map(|(topic, partitions)| format!("{topic} ({partitions} partitions)")).collect();
-    let words = format!("cluster {} over {}, {}", cluster.id, kafka.security_protocol.as_str(), topics.join(", "));
+    let dead = settings.dead_letter.topic.as_ref().map(|topic| format!(", dead letters to {topic}"));
+    let (over, topics) = (kafka.security_protocol.as_str(), topics.join(", "));
+    let words = format!("cluster {} over {over}, {topics}{}", cluster.id, dead.unwrap_or_default());
     Ok((cluster.id, words))
+}
+
+/// Tries nothing: a record could not be taken back.
+fn takes_dead_letters(consumer: &BaseConsumer<client::Context>, topic: &str) -> Result<(), String> {
+    let words = match raw::may_write(consumer, topic, PATIENCE) {
+        Ok(true) => return Ok(()),
+        Ok(false) => "may not be written to by this user".to_owned(),
+        Err(words) => words,
+    };
+    Err(format!("kafka topic {topic} {words}: create it, allow this user to write to it, or correct dead_letter.topic"))
 }
 
 async fn storage(settings: &Settings, cluster: Option<&str>) -> Result<String, String> {

@@ -48,7 +48,7 @@ fn a_replay_puts_just_the_missing_files() {
     let (admit, fx) = rig.offer(3, 0);
     assert_eq!((admit, fx), (Admit::Take, vec![Effect::EncodeReplay { incomplete: false }]));
     assert_eq!(rig.step(Input::Replayed(Ok(())), 0), [Effect::PutFiles(vec![1])]);
-    assert_eq!(rig.step(Input::FilesPut(Ok(())), 0), [commit(3, "a")]);
+    assert_eq!(rig.step(Input::FilesPut(Ok(())), 0), [Effect::Finished, commit(3, "a")]);
 }
 
 #[test]

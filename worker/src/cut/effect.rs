@@ -28,6 +28,8 @@ pub enum Input {
     FilesChecked(Result<Vec<usize>, String>),
     /// The rows of an adopted cut were read again; whether they equal what the manifest promised.
     Replayed(Result<(), String>),
+    /// Every dead letter of the cut in flight was taken by the dead-letter topic; or why not.
+    DeadCopied(Result<(), String>),
     /// A commit was answered.
     Committed {
         /// The answer.
@@ -85,8 +87,8 @@ pub enum Effect {
     /// than the manifest, so a tip read first may look like a missing one. Answer with [`Input::Resolved`].
     Resolve,
     /// Drop all buffered rows and every body that waits to be put. The answers to [`Effect::Cut`],
-    /// [`Effect::PutFiles`], [`Effect::CheckFiles`] and [`Effect::EncodeReplay`] that are outstanding must not
-    /// be passed on any more; a put under way may still land, which is harmless.
+    /// [`Effect::PutFiles`], [`Effect::CheckFiles`], [`Effect::EncodeReplay`] and [`Effect::CopyDead`] that are
+    /// outstanding must not be passed on any more; a put or copy under way may still land, which is harmless.
     Discard,
     /// Read from `offset` on, also when paused; records carry `generation` from now on.
     Seek {
@@ -113,6 +115,11 @@ pub enum Effect {
         /// that are put say so in their footers.
         incomplete: bool,
     },
+    /// Copy the dead letters of this manifest, whose files are all there, to the dead-letter topic; answer with
+    /// [`Input::DeadCopied`].
+    CopyDead(Manifest),
+    /// The cut in flight is finished: its files are there and its dead letters copied.
+    Finished,
     /// Commit, asynchronously; answer with [`Input::Committed`].
     Commit {
         /// Next offset to be read.

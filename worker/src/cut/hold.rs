@@ -1,6 +1,7 @@
 //! Why a partition stands still: nothing is read or written until a person, a setting or time mends it.
 
 use serde::Serialize;
+use std::time::Duration;
 
 /// A partition on hold: reason, the offsets concerned, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -40,6 +41,10 @@ pub enum HoldReason {
     PartitionStalled,
     /// A record cannot be put into a file.
     Unencodable,
+    /// Dead letters could not be copied to their topic.
+    DeadLetterTopic,
+    /// Too many of the records would become dead letters.
+    PoisonFlood,
 }
 
 impl HoldReason {
@@ -58,6 +63,20 @@ impl HoldReason {
             Self::LedgerDamaged => "LedgerDamaged",
             Self::PartitionStalled => "PartitionStalled",
             Self::Unencodable => "Unencodable",
+            Self::DeadLetterTopic => "DeadLetterTopic",
+            Self::PoisonFlood => "PoisonFlood",
         }
+    }
+
+    /// A held partition is looked at anew after this long, so that a mended cause needs no restart.
+    #[must_use]
+    pub fn recheck(self) -> Duration {
+        Duration::from_secs(match self {
+            // Another system's outage, which mostly ends by itself.
+            Self::DeadLetterTopic => 10,
+            // Each look reads a whole cut.
+            Self::PoisonFlood => 600,
+            _ => 60,
+        })
     }
 }

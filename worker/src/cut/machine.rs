@@ -4,16 +4,28 @@
 //! out the effects, in order. Two machines that both believe they own a partition are harmless: they
 //! collide on the name of the next manifest, and the loser adopts what the winner has promised.
 
+mod adopt;
+
 use super::commits::Commits;
-use super::open::{Limits, Now, Open, Outcome, Trigger};
+use super::flood::Flood;
+use super::open::{Limits, Now, Open, Outcome, Tally, Trigger};
 use super::{
-    Admit, CutPlan, Effect, GENESIS_NONCE, Hold, HoldReason, Input, MANIFEST_VERSION, Manifest, PutOutcome, Ranges,
+    Admit, CutPlan, Effect, FloodLimit, GENESIS_NONCE, Hold, HoldReason, Input, Manifest, PutOutcome, Ranges,
     Resolution,
 };
-use std::time::Duration;
 
-/// A held partition is looked at anew after this long, so that a mended cause needs no restart.
-const HOLD_RECHECK: Duration = Duration::from_secs(60);
+/// What the settings tell the machine to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Orders {
+    /// When cuts close.
+    pub limits: Limits,
+    /// Setting `on_loss: skip`.
+    pub skip_losses: bool,
+    /// There is a dead-letter topic.
+    pub copy_dead: bool,
+    /// When dead letters are a flood.
+    pub flood: FloodLimit,
+}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Stage {
@@ -38,10 +50,9 @@ enum Stage {
 struct Flight {
     from: i64,
     to: i64,
-    epoch: i32,
     records: u64,
-    /// Known once the manifest is in the bucket.
-    nonce: Option<String>,
+    /// Known once it is in the bucket.
+    manifest: Option<Manifest>,
     /// Files still to be put when the rows of an adopted cut have been compared.
     missing: Vec<usize>,
     /// Why it closed; `None` for an adopted one.
@@ -52,8 +63,7 @@ struct Flight {
 /// See the module.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Machine {
-    limits: Limits,
-    skip_losses: bool,
+    orders: Orders,
     stage: Stage,
     generation: u64,
     open: Open,
@@ -62,16 +72,18 @@ pub struct Machine {
     tip: Option<(i64, String, i32)>,
     frontier: i64,
     commits: Commits,
+    flood: Flood,
+    /// What the last look found, when the next look takes a while.
+    standing: Option<Hold>,
     leaving: bool,
 }
 
 impl Machine {
-    /// A machine for a partition just assigned. `skip_losses` is the setting `on_loss: skip`.
+    /// A machine for a partition just assigned.
     #[must_use]
-    pub fn new(limits: Limits, skip_losses: bool) -> (Self, Vec<Effect>) {
+    pub fn new(orders: Orders) -> (Self, Vec<Effect>) {
         let machine = Self {
-            limits,
-            skip_losses,
+            orders,
             stage: Stage::Resolving,
             generation: 0,
             open: Open::at(0),
@@ -79,6 +91,8 @@ impl Machine {
             tip: None,
             frontier: -1,
             commits: Commits::none(),
+            flood: Flood::new(orders.flood),
+            standing: None,
             leaving: false,
         };
         (machine, vec![Effect::Resolve])
@@ -112,12 +126,12 @@ impl Machine {
         self.flight.as_ref().and_then(|flight| flight.since).or(self.open.since)
     }
 
-    /// The hold, if the partition is on hold.
+    /// The hold, if the partition is on hold. A flood and a failed copy stand until their cut is allowed or finished.
     #[must_use]
     pub fn hold(&self) -> Option<&Hold> {
         match &self.stage {
             Stage::Held { hold, .. } => Some(hold),
-            _ => None,
+            _ => self.standing.as_ref().filter(|hold| self.frontier < hold.to),
         }
     }
 
@@ -150,11 +164,14 @@ impl Machine {
             Stage::Reading => {}
             _ => return Admit::Drop,
         }
-        if let Some(trigger) = self.open.full(&self.limits) {
+        if let Some(trigger) = self.open.full(&self.orders.limits) {
             if self.flight.is_some() {
                 return Admit::Wait;
             }
-            self.close(trigger, fx);
+            self.close(trigger, now, fx);
+            if self.stage != Stage::Reading {
+                return Admit::Drop;
+            }
         }
         // A gap is passed only now: it belongs to the cut of the record that shows it.
         self.open.skip_to(offset);
@@ -186,6 +203,7 @@ impl Machine {
             Input::FilesPut(result) => self.files_put(result, now, fx),
             Input::FilesChecked(result) => self.files_checked(result, now, fx),
             Input::Replayed(result) => self.replayed(result, now, fx),
+            Input::DeadCopied(result) => self.dead_copied(result, now, fx),
             Input::Committed { ok } => {
                 self.commits.answer(ok, now);
                 self.commit(fx);
@@ -205,7 +223,7 @@ impl Machine {
             Input::Stuck { .. } => {}
             Input::ShortOfMemory => {
                 if self.stage == Stage::Reading && self.flight.is_none() && !self.open.is_empty() {
-                    self.close(Trigger::Memory, fx);
+                    self.close(Trigger::Memory, now, fx);
                 }
             }
             Input::Revoke { lost } => self.revoke(lost, now, fx),
@@ -245,7 +263,7 @@ impl Machine {
         if self.leaving {
             return self.release(fx);
         }
-        let (next, resolve) = Self::new(self.limits, self.skip_losses);
+        let (next, resolve) = Self::new(self.orders);
         *self = Self { generation: self.generation + 1, ..next };
         fx.extend([Effect::Discard, Effect::Pause]);
         fx.extend(resolve);
@@ -260,123 +278,24 @@ impl Machine {
     }
 
     fn go_on_after(&mut self, manifest: &Manifest, fx: &mut Vec<Effect>) {
+        if self.tip.is_none() {
+            // A restart does not make many small cuts harmless.
+            self.flood.remember(Tally::of(manifest));
+        }
         self.tip = Some((manifest.from, manifest.nonce.clone(), manifest.epoch));
         self.frontier = manifest.to;
         self.read_from(manifest.to, manifest.epoch, fx);
         self.commit(fx);
     }
 
-    fn adopt(&mut self, manifest: Manifest, now: Now, fx: &mut Vec<Effect>) {
-        self.generation += 1;
-        self.open = Open::at(manifest.from);
-        self.flight = None;
-        if manifest.version > MANIFEST_VERSION {
-            let detail = format!(
-                "manifest {} has version {}, this worker knows {MANIFEST_VERSION}: run the newer worker again",
-                manifest.nonce, manifest.version
-            );
-            let hold = Hold { reason: HoldReason::UnknownVersion, from: manifest.from, to: manifest.to, detail };
-            return self.hold_at(hold, now, fx);
-        }
-        self.frontier = manifest.from;
-        // Its writer may have stopped between the manifest and the names.
-        name_losses(&manifest.lost, fx);
-        fx.push(Effect::CheckFiles(manifest.clone()));
-        self.stage = Stage::Checking(manifest);
-    }
-
-    fn files_checked(&mut self, result: Result<Vec<usize>, String>, now: Now, fx: &mut Vec<Effect>) {
-        let Stage::Checking(manifest) = &self.stage else { return };
-        let manifest = manifest.clone();
-        match result {
-            Err(detail) => {
-                let hold = Hold { reason: HoldReason::ForeignObject, from: manifest.from, to: manifest.to, detail };
-                self.hold_at(hold, now, fx);
-            }
-            Ok(missing) if missing.is_empty() => self.go_on_after(&manifest, fx),
-            Ok(missing) => {
-                self.generation += 1;
-                self.open = Open::at(manifest.from);
-                fx.push(Effect::Replay(manifest.clone()));
-                fx.push(Effect::Seek { offset: manifest.from, epoch: -1, generation: self.generation });
-                self.stage = Stage::Replaying { manifest, missing, incomplete: false };
-            }
-        }
-    }
-
-    /// Passes the offsets below `offset` that did not come. In an adopted cut none of them may be needed
-    /// for a missing file; and a record at or past its `to` ends the replay.
-    fn pass_gap(&mut self, offset: i64, now: Now, fx: &mut Vec<Effect>) {
-        let Stage::Replaying { manifest, missing, incomplete } = &mut self.stage else { return };
-        let until = offset.min(manifest.to);
-        let from = self.open.expected;
-        let mut gone = Ranges::default();
-        for at in (from..until).filter(|at| !manifest.absent.contains(*at) && !manifest.lost.contains(*at)) {
-            // The last record below `to` may be among those gone: then its epoch is not known.
-            self.open.epoch = -1;
-            let needed = |file: &usize| manifest.files.get(*file).is_some_and(|f| f.first <= at && at <= f.last);
-            if !manifest.filtered.contains(at) && missing.iter().any(needed) {
-                gone.push(at, at + 1);
-            }
-        }
-        if !gone.is_empty() {
-            if !self.skip_losses {
-                let detail = format!(
-                    "the log no longer has offsets {from} to {until}, which manifest {} promises: restore them, or set kafka.on_loss to skip to go on without them",
-                    manifest.nonce
-                );
-                return self.hold_at(Hold { reason: HoldReason::OffsetLost, from, to: until, detail }, now, fx);
-            }
-            *incomplete = true;
-            name_losses(&gone, fx);
-        }
-        self.open.skip_to(until);
-        if offset >= manifest.to {
-            self.end_replay(now, fx);
-        }
-    }
-
-    fn end_replay(&mut self, now: Now, fx: &mut Vec<Effect>) {
-        let Stage::Replaying { manifest, missing, incomplete } = std::mem::replace(&mut self.stage, Stage::Reading)
-        else {
-            return;
-        };
-        let truncated = self.open.epoch >= 0 && manifest.epoch >= 0 && self.open.epoch != manifest.epoch;
-        if truncated && !incomplete {
-            let detail = format!(
-                "the records below {} have leader epoch {}, manifest {} saw {}: the log was truncated and written anew",
-                manifest.to, self.open.epoch, manifest.nonce, manifest.epoch
-            );
-            let hold = Hold { reason: HoldReason::OffsetLost, from: manifest.from, to: manifest.to, detail };
-            return self.hold_at(hold, now, fx);
-        }
-        self.flight = Some(Flight {
-            from: manifest.from,
-            to: manifest.to,
-            epoch: manifest.epoch,
-            records: self.open.records,
-            nonce: Some(manifest.nonce.clone()),
-            missing,
-            trigger: None,
-            since: self.open.since,
-        });
-        self.open = Open::at(manifest.to);
-        fx.push(Effect::EncodeReplay { incomplete });
-    }
-
-    fn replayed(&mut self, result: Result<(), String>, now: Now, fx: &mut Vec<Effect>) {
-        let Some(flight) = &mut self.flight else { return };
-        match result {
-            Ok(()) => fx.push(Effect::PutFiles(std::mem::take(&mut flight.missing))),
-            Err(detail) => {
-                let hold = Hold { reason: HoldReason::PlanNeedsDecoder, from: flight.from, to: flight.to, detail };
-                self.hold_at(hold, now, fx);
-            }
-        }
-    }
-
-    fn close(&mut self, trigger: Trigger, fx: &mut Vec<Effect>) {
+    /// Closes the open cut, unless that would drain the topic into the dead letters.
+    fn close(&mut self, trigger: Trigger, now: Now, fx: &mut Vec<Effect>) {
         assert!(self.flight.is_none(), "one cut in flight");
+        if let Some(hold) = self.flood.judge(&self.open) {
+            return self.hold_at(hold, now, fx);
+        }
+        self.standing = None;
+        self.flood.remember(self.open.tally());
         let next = Open::at(self.open.expected);
         let open = std::mem::replace(&mut self.open, next);
         assert!(open.expected > open.from, "a cut holds an offset");
@@ -384,9 +303,8 @@ impl Machine {
         self.flight = Some(Flight {
             from: open.from,
             to: open.expected,
-            epoch: open.epoch,
             records: open.records,
-            nonce: None,
+            manifest: None,
             missing: vec![],
             trigger: Some(trigger),
             since: open.since,
@@ -409,10 +327,10 @@ impl Machine {
         match outcome {
             PutOutcome::Won(manifest) => {
                 assert_eq!(manifest.from, flight.from, "the manifest is of the cut in flight");
-                flight.nonce = Some(manifest.nonce);
                 // Not before: a rival may have read what this worker found gone.
                 name_losses(&manifest.lost, fx);
                 fx.push(Effect::PutFiles((0..manifest.files.len()).collect()));
+                flight.manifest = Some(manifest);
             }
             PutOutcome::Rival(_) if self.leaving => self.release(fx),
             PutOutcome::Rival(manifest) => {
@@ -423,13 +341,38 @@ impl Machine {
     }
 
     fn files_put(&mut self, result: Result<(), String>, now: Now, fx: &mut Vec<Effect>) {
-        let Some(flight) = self.flight.take_if(|flight| flight.nonce.is_some()) else { return };
-        if let Err(detail) = result {
-            let hold = Hold { reason: HoldReason::ForeignObject, from: flight.from, to: flight.to, detail };
-            return self.hold_at(hold, now, fx);
+        let Some(manifest) = self.flight.as_ref().and_then(|flight| flight.manifest.as_ref()) else { return };
+        match result {
+            Ok(()) if self.copies(manifest) => fx.push(Effect::CopyDead(manifest.clone())),
+            Ok(()) => self.finish(now, fx),
+            Err(detail) => {
+                let hold = Hold { reason: HoldReason::ForeignObject, from: manifest.from, to: manifest.to, detail };
+                self.hold_at(hold, now, fx);
+            }
         }
-        let nonce = flight.nonce.unwrap_or_default();
-        self.tip = Some((flight.from, nonce, flight.epoch));
+    }
+
+    /// Commit, done mark and the next manifest all prove that the copy was made: none of them may come before it.
+    fn copies(&self, manifest: &Manifest) -> bool {
+        self.orders.copy_dead && !manifest.dead.is_empty()
+    }
+
+    fn dead_copied(&mut self, result: Result<(), String>, now: Now, fx: &mut Vec<Effect>) {
+        let Some(manifest) = self.flight.as_ref().and_then(|flight| flight.manifest.as_ref()) else { return };
+        match result {
+            Ok(()) => self.finish(now, fx),
+            Err(detail) => {
+                let hold = Hold { reason: HoldReason::DeadLetterTopic, from: manifest.from, to: manifest.to, detail };
+                self.hold_at(hold, now, fx);
+            }
+        }
+    }
+
+    /// The cut in flight needs nothing more.
+    fn finish(&mut self, now: Now, fx: &mut Vec<Effect>) {
+        let Some(flight) = self.flight.take() else { return };
+        fx.push(Effect::Finished);
+        self.tip = flight.manifest.map(|manifest| (manifest.from, manifest.nonce, manifest.epoch));
         // Offsets that the log does not have need no manifest of their own.
         self.frontier = if self.open.is_empty() { self.open.expected } else { flight.to };
         self.commit(fx);
@@ -446,9 +389,9 @@ impl Machine {
     fn close_if_due(&mut self, now: Now, fx: &mut Vec<Effect>) {
         if self.stage == Stage::Reading
             && self.flight.is_none()
-            && let Some(trigger) = self.open.due(&self.limits, now)
+            && let Some(trigger) = self.open.due(&self.orders.limits, now)
         {
-            self.close(trigger, fx);
+            self.close(trigger, now, fx);
         }
     }
 
@@ -500,7 +443,7 @@ impl Machine {
             return;
         }
         let from = self.open.expected;
-        if low > from && self.skip_losses {
+        if low > from && self.orders.skip_losses {
             // An adopted cut may end within the loss: what lies past its `to` is lost to the next cut.
             self.pass_gap(low, now, fx);
             if self.stage == Stage::Reading {
@@ -532,7 +475,9 @@ impl Machine {
         if self.hold() != Some(&hold) {
             fx.push(Effect::Held(hold.clone()));
         }
-        self.stage = Stage::Held { hold, recheck: Some(now + HOLD_RECHECK) };
+        let stands = matches!(hold.reason, HoldReason::PoisonFlood | HoldReason::DeadLetterTopic);
+        self.standing = stands.then(|| hold.clone());
+        self.stage = Stage::Held { recheck: Some(now + hold.reason.recheck()), hold };
         if self.leaving {
             self.release(fx);
         }
@@ -550,8 +495,8 @@ impl Machine {
 
     /// Nothing is in flight: write the open cut if it is worth a file, else leave it to the next owner.
     fn leave(&mut self, now: Now, fx: &mut Vec<Effect>) {
-        if self.open.worth_writing(&self.limits, now) {
-            return self.close(Trigger::Leaving, fx);
+        if self.open.worth_writing(&self.orders.limits, now) {
+            return self.close(Trigger::Leaving, now, fx);
         }
         if let Some((from, _, _)) = &self.tip {
             fx.push(Effect::MarkDone(*from));

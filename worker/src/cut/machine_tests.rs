@@ -1,14 +1,26 @@
 //! One rule of the delivery contract each; the simulation runs them together.
 
 use super::*;
-use crate::cut::PartitionStart;
+use crate::cut::{MANIFEST_VERSION, PartitionStart};
+use crate::events::Reason;
 use crate::files::{FileKind, PlannedFile};
+use eventsink_crds::settings::Share;
+use std::time::Duration;
 
 #[path = "adoption_tests.rs"]
 mod adoption;
+#[path = "dead_tests.rs"]
+mod dead;
 
 const LIMITS: Limits =
     Limits { max_bytes: 1000, max_records: 3, max_age: Duration::from_secs(10), max_idle: Duration::from_secs(4) };
+
+const ORDERS: Orders = Orders {
+    limits: LIMITS,
+    skip_losses: false,
+    copy_dead: false,
+    flood: FloodLimit { threshold: Share::percent(100), min_records: 1 },
+};
 
 fn secs(n: u64) -> Now {
     Duration::from_secs(n)
@@ -56,7 +68,11 @@ struct Rig {
 
 impl Rig {
     fn new(skip_losses: bool) -> Self {
-        let (machine, fx) = Machine::new(LIMITS, skip_losses);
+        Self::with(Orders { skip_losses, ..ORDERS })
+    }
+
+    fn with(orders: Orders) -> Self {
+        let (machine, fx) = Machine::new(orders);
         assert_eq!(fx, [Effect::Resolve]);
         Self { machine, generation: 0 }
     }
@@ -204,7 +220,7 @@ fn a_gap_before_the_record_that_opens_the_next_cut_belongs_to_the_next_cut() {
 #[test]
 fn the_plan_names_what_became_of_each_record() {
     let mut rig = Rig::reading(false);
-    for (offset, outcome) in [(0, Outcome::Dead), (1, Outcome::Filtered), (2, Outcome::Row)] {
+    for (offset, outcome) in [(0, Outcome::Dead(Reason::InvalidTime)), (1, Outcome::Filtered), (2, Outcome::Row)] {
         assert_eq!(rig.machine.admit(1, offset, secs(0), &mut vec![]), Admit::Take);
         rig.machine.taken(1, outcome, secs(0));
     }
@@ -259,7 +275,7 @@ fn files_are_put_after_the_manifest_is_won() {
 fn a_cut_is_committed_when_its_files_are_there() {
     let mut rig = Rig::with_cut_in_flight(false);
     assert_eq!(rig.machine.frontier(), 0);
-    assert_eq!(rig.step(Input::FilesPut(Ok(())), 0), [commit(3, "a")]);
+    assert_eq!(rig.step(Input::FilesPut(Ok(())), 0), [Effect::Finished, commit(3, "a")]);
     assert_eq!(rig.machine.frontier(), 3);
 }
 
@@ -284,7 +300,7 @@ fn records_count_as_buffered_until_their_files_are_there() {
 #[test]
 fn a_failed_commit_is_retried_after_a_second_with_the_newest_frontier() {
     let mut rig = Rig::with_cut_in_flight(false);
-    assert_eq!(rig.step(Input::FilesPut(Ok(())), 0), [commit(3, "a")]);
+    assert_eq!(rig.step(Input::FilesPut(Ok(())), 0), [Effect::Finished, commit(3, "a")]);
     assert_eq!(rig.step(Input::Committed { ok: false }, 0), []);
     assert_eq!(rig.position(5, 0), []);
     assert_eq!(rig.step(Input::Tick, 0), []);
@@ -305,7 +321,7 @@ fn one_commit_is_outstanding_and_the_newest_frontier_follows_it() {
 fn control_records_at_the_end_of_the_log_are_committed_with_the_cut_before_them() {
     let mut rig = Rig::with_cut_in_flight(false);
     assert_eq!(rig.position(5, 0), []);
-    assert_eq!(rig.step(Input::FilesPut(Ok(())), 0), [commit(5, "a")]);
+    assert_eq!(rig.step(Input::FilesPut(Ok(())), 0), [Effect::Finished, commit(5, "a")]);
     assert_eq!(rig.machine.frontier(), 5);
 }
 
@@ -338,7 +354,7 @@ fn a_large_buffer_is_written_when_the_partition_leaves() {
     assert_eq!(cut(&rig.step(Input::Revoke { lost: false }, 1)).trigger, Trigger::Leaving);
     rig.step(Input::ManifestPut(PutOutcome::Won(manifest(0, 2, "a"))), 1);
     let fx = rig.step(Input::FilesPut(Ok(())), 1);
-    assert_eq!(fx, [commit(2, "a"), Effect::MarkDone(0), Effect::Discard, Effect::Release]);
+    assert_eq!(fx, [Effect::Finished, commit(2, "a"), Effect::MarkDone(0), Effect::Discard, Effect::Release]);
 }
 
 #[test]
@@ -346,7 +362,7 @@ fn the_cut_in_flight_is_finished_when_the_partition_leaves() {
     let mut rig = Rig::with_cut_in_flight(false);
     assert_eq!(rig.step(Input::Revoke { lost: false }, 1), []);
     let fx = rig.step(Input::FilesPut(Ok(())), 1);
-    assert_eq!(fx, [commit(3, "a"), Effect::MarkDone(0), Effect::Discard, Effect::Release]);
+    assert_eq!(fx, [Effect::Finished, commit(3, "a"), Effect::MarkDone(0), Effect::Discard, Effect::Release]);
 }
 
 #[test]
@@ -355,7 +371,7 @@ fn records_dropped_while_leaving_do_not_look_absent() {
     rig.step(Input::Revoke { lost: false }, 1);
     assert_eq!(rig.offer(3, 1).0, Admit::Drop);
     rig.position(4, 1);
-    assert_eq!(rig.step(Input::FilesPut(Ok(())), 1)[0], commit(3, "a"));
+    assert_eq!(rig.step(Input::FilesPut(Ok(())), 1)[1], commit(3, "a"));
 }
 
 #[test]
@@ -519,7 +535,7 @@ fn a_cut_closed_by_idleness_is_marked_as_done() {
     rig.read(0..1, 0);
     assert_eq!(cut(&rig.step(Input::Tick, 4)).trigger, Trigger::Idle);
     rig.step(Input::ManifestPut(PutOutcome::Won(manifest(0, 1, "a"))), 4);
-    assert_eq!(rig.step(Input::FilesPut(Ok(())), 4), [commit(1, "a"), Effect::MarkDone(0)]);
+    assert_eq!(rig.step(Input::FilesPut(Ok(())), 4), [Effect::Finished, commit(1, "a"), Effect::MarkDone(0)]);
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 mod commits;
 mod effect;
+mod flood;
 mod hold;
 mod machine;
 pub mod manifest;
@@ -13,8 +14,9 @@ mod ranges;
 mod resolve;
 
 pub use effect::{Admit, CutPlan, Effect, Input, PutOutcome};
+pub use flood::FloodLimit;
 pub use hold::{Hold, HoldReason};
-pub use machine::Machine;
+pub use machine::{Machine, Orders};
 pub use manifest::{GENESIS_NONCE, Genesis, MANIFEST_VERSION, Manifest, Owner, PartitionStart};
 pub use open::{Limits, Now, Outcome, Trigger};
 pub use ranges::Ranges;

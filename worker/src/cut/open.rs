@@ -1,6 +1,8 @@
 //! The open cut: what has been read since the last cut closed, and when it must close.
 
-use super::Ranges;
+use super::{Manifest, Ranges};
+use crate::events::Reason;
+use crate::files::FileKind;
 use std::time::Duration;
 
 /// Monotonic time since the process started; given by the caller.
@@ -60,9 +62,29 @@ pub enum Outcome {
     /// A row of a file.
     Row,
     /// A dead letter.
-    Dead,
+    Dead(Reason),
     /// Left out by the sink's policy.
     Filtered,
+}
+
+/// What the records of a cut were made of; filtered ones count neither way.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    pub dead: u64,
+    /// Rows and dead letters.
+    pub judged: u64,
+}
+
+impl Tally {
+    pub fn of(manifest: &Manifest) -> Self {
+        let rows = manifest.files.iter().filter(|file| file.kind == FileKind::Rows).map(|file| file.rows).sum::<u64>();
+        let dead = manifest.dead.len();
+        Self { dead, judged: rows + dead }
+    }
+
+    pub fn and(self, other: Self) -> Self {
+        Self { dead: self.dead + other.dead, judged: self.judged + other.judged }
+    }
 }
 
 /// What has been read since the last cut closed.
@@ -76,6 +98,8 @@ pub(super) struct Open {
     pub records: u64,
     pub largest_file: u64,
     pub dead: Ranges,
+    /// How often each reason made a dead letter.
+    pub reasons: Vec<(Reason, u64)>,
     pub filtered: Ranges,
     pub absent: Ranges,
     pub lost: Ranges,
@@ -108,7 +132,13 @@ impl Open {
         let offset = self.expected;
         match outcome {
             Outcome::Row => {}
-            Outcome::Dead => self.dead.push(offset, offset + 1),
+            Outcome::Dead(reason) => {
+                self.dead.push(offset, offset + 1);
+                match self.reasons.iter_mut().find(|(known, _)| *known == reason) {
+                    Some((_, count)) => *count += 1,
+                    None => self.reasons.push((reason, 1)),
+                }
+            }
             Outcome::Filtered => self.filtered.push(offset, offset + 1),
         }
         self.expected = offset + 1;
@@ -116,6 +146,10 @@ impl Open {
         self.records += 1;
         self.since.get_or_insert(now);
         self.last = now;
+    }
+
+    pub fn tally(&self) -> Tally {
+        Tally { dead: self.dead.len(), judged: self.records - self.filtered.len() }
     }
 
     /// True when only absent offsets, or none, were passed: nothing needs a manifest.
@@ -194,7 +228,7 @@ mod tests {
         assert_eq!(open.due(&LIMITS, secs(11)), Some(Trigger::Age));
         open.largest_file = 1000;
         assert_eq!(open.due(&LIMITS, secs(8)), Some(Trigger::Bytes));
-        open.take(1, Outcome::Dead, secs(8));
+        open.take(1, Outcome::Dead(Reason::InvalidTime), secs(8));
         assert_eq!(open.due(&LIMITS, secs(8)), Some(Trigger::Records));
     }
 

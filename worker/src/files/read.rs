@@ -2,6 +2,7 @@
 //! Files are foreign text here: damage is an error in words, never a panic.
 
 use std::cell::Cell;
+use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 use std::sync::Once;
 
@@ -11,14 +12,15 @@ use arrow_array::{Array, RecordBatch};
 use arrow_schema::{ArrowError, DataType};
 use bytes::Bytes;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
-use parquet::errors::ParquetError;
 
 use super::avro::{AvroRows, MAGIC};
 use super::digest::{Canon, RowDigest};
 use super::footer::TailError;
 
-/// Rows of Parquet that are decoded at once; of Avro it is a block.
+/// Rows of Parquet that are decoded at once, at most; of Avro it is a block.
 const BATCH: usize = 1024;
+/// Bytes that are decoded at once, by the average row of the file.
+const BATCH_BYTES: usize = 4 << 20;
 
 /// Why a file cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -46,12 +48,22 @@ fn avro(body: Bytes) -> Result<Rows, TailError> {
     Ok(Box::new(AvroRows::open(body)?))
 }
 
-fn parquet(body: Bytes) -> Result<Rows, ParquetError> {
+fn parquet(body: Bytes) -> Result<Rows, Box<dyn Error>> {
     // A copy of the schema in Arrow's own format is foreign text that nothing here needs.
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
     let metadata = ArrowReaderMetadata::load(&body, options)?;
+    let groups = metadata.metadata().row_groups();
+    let bytes: i64 = groups.iter().map(|group| group.total_byte_size().max(0)).fold(0, i64::saturating_add);
+    let rows = usize::try_from(metadata.metadata().file_metadata().num_rows())?;
+    let batch = batch_rows(usize::try_from(bytes)?, rows);
     let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(body, metadata);
-    Ok(Box::new(builder.with_batch_size(BATCH).build()?))
+    Ok(Box::new(builder.with_batch_size(batch).build()?))
+}
+
+/// Large rows are decoded few at a time.
+fn batch_rows(bytes: usize, rows: usize) -> usize {
+    let row = bytes / rows.max(1);
+    (BATCH_BYTES / row.max(1)).clamp(1, BATCH)
 }
 
 impl Iterator for Batches {

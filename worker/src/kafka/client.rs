@@ -9,6 +9,7 @@ use rdkafka::client::Client;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::producer::{FutureProducer, Producer as _};
 use rdkafka::statistics::Statistics;
 use std::sync::Arc;
 
@@ -62,10 +63,10 @@ pub fn consumer(kafka: &Kafka, prefetch: usize) -> Result<Arc<BaseConsumer<Conte
 ///
 /// # Errors
 /// Those of `make`, and settings by which no token can be fetched.
-pub fn create<T: Send + Sync + 'static>(
+pub fn create<T: Send + Sync + 'static, C: ClientContext + 'static>(
     kafka: &Kafka,
     make: impl FnOnce(Context) -> KafkaResult<T>,
-    inner: fn(&T) -> &Client<Context>,
+    inner: fn(&T) -> &Client<C>,
 ) -> Result<Arc<T>, ClientError> {
     let (login, tokens) = Login::of(kafka)?.unzip();
     let client = Arc::new(make(Context { _tokens: tokens })?);
@@ -83,6 +84,31 @@ pub fn log_reader(kafka: &Kafka, prefetch: usize) -> Result<Arc<BaseConsumer<Con
     let mut config = config(kafka, prefetch);
     config.set("enable.partition.eof", "true");
     create(kafka, |context| config.create_with_context(context), BaseConsumer::client)
+}
+
+/// A producer of dead letters; `largest` bounds the bytes of one record, and of all values in its queue.
+///
+/// # Errors
+/// As [`consumer`].
+pub fn producer(kafka: &Kafka, largest: usize) -> Result<Arc<FutureProducer<Context>>, ClientError> {
+    let mut config = ClientConfig::new();
+    config
+        .set("client.id", "eventsink")
+        .set("bootstrap.servers", kafka.bootstrap_servers.join(","))
+        .set("acks", "all")
+        .set("enable.idempotence", "true")
+        .set("compression.type", "zstd")
+        // Keys go where Java's producers put them.
+        .set("partitioner", "murmur2_random")
+        .set("message.max.bytes", largest.to_string())
+        .set("queue.buffering.max.kbytes", ((largest >> 10) + 1).to_string())
+        // The partition holds and tries again: it need not wait here.
+        .set("message.timeout.ms", "30000")
+        .set("topic.metadata.propagation.max.ms", "3000")
+        .set("allow.auto.create.topics", "false")
+        .set("reconnect.backoff.max.ms", "5000");
+    security(&mut config, kafka);
+    create(kafka, |context| config.create_with_context(context), FutureProducer::client)
 }
 
 fn config(kafka: &Kafka, prefetch: usize) -> ClientConfig {

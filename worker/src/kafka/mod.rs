@@ -5,6 +5,7 @@
 pub mod batch;
 pub mod client;
 pub mod connect;
+pub mod dead_letters;
 pub mod oauth;
 pub mod offsets;
 pub mod poll;

@@ -372,6 +372,28 @@ pub fn topic_id<C: ConsumerContext>(
     topic: &str,
     timeout: Duration,
 ) -> Result<TopicId, String> {
+    describe(consumer, topic, timeout, described_id)
+}
+
+/// Whether this user may write to a topic: true too where the broker does not say.
+///
+/// # Errors
+/// There is no such topic, or the broker's words.
+pub fn may_write<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    topic: &str,
+    timeout: Duration,
+) -> Result<bool, String> {
+    describe(consumer, topic, timeout, described_rights)
+}
+
+/// Asks for the description of a topic, rights included, and reads it.
+fn describe<C: ConsumerContext, T>(
+    consumer: &BaseConsumer<C>,
+    topic: &str,
+    timeout: Duration,
+    read: unsafe fn(*mut sys::rd_kafka_event_t) -> Result<T, String>,
+) -> Result<T, String> {
     let name = CString::new(topic).map_err(|e| e.to_string())?;
     let mut names = [name.as_ptr()];
     let broker = instead_of_controller(consumer, topic, timeout)?;
@@ -381,6 +403,7 @@ pub fn topic_id<C: ConsumerContext>(
         let topics = sys::rd_kafka_TopicCollection_of_topic_names(names.as_mut_ptr(), names.len());
         let options =
             sys::rd_kafka_AdminOptions_new(client, sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS);
+        sys::rd_kafka_error_destroy(sys::rd_kafka_AdminOptions_set_include_authorized_operations(options, 1));
         if let Some(broker) = broker {
             let mut words: [c_char; 64] = [0; 64];
             sys::rd_kafka_AdminOptions_set_broker(options, broker, words.as_mut_ptr(), words.len());
@@ -388,14 +411,14 @@ pub fn topic_id<C: ConsumerContext>(
         let queue = sys::rd_kafka_queue_new(client);
         sys::rd_kafka_DescribeTopics(client, topics, options, queue);
         let event = sys::rd_kafka_queue_poll(queue, i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX));
-        let id = if event.is_null() { Err("no answer".to_owned()) } else { described_id(event) };
+        let found = if event.is_null() { Err("no answer".to_owned()) } else { read(event) };
         if !event.is_null() {
             sys::rd_kafka_event_destroy(event);
         }
         sys::rd_kafka_queue_destroy(queue);
         sys::rd_kafka_AdminOptions_destroy(options);
         sys::rd_kafka_TopicCollection_destroy(topics);
-        id
+        found
     }
 }
 
@@ -417,11 +440,18 @@ fn instead_of_controller<C: ConsumerContext>(
     Ok(brokers.first().map(rdkafka::metadata::MetadataBroker::id))
 }
 
-unsafe fn described_id(event: *mut sys::rd_kafka_event_t) -> Result<TopicId, String> {
+/// What became of a question about one topic.
+enum Described {
+    Topic(*const sys::rd_kafka_TopicDescription_t),
+    Gone,
+    Unsupported,
+}
+
+unsafe fn described(event: *mut sys::rd_kafka_event_t) -> Result<Described, String> {
     // SAFETY: called with a live event; all results belong to it.
     unsafe {
         match code(sys::rd_kafka_event_error(event)) {
-            Some(RDKafkaErrorCode::UnsupportedFeature) => return Ok(TopicId::None),
+            Some(RDKafkaErrorCode::UnsupportedFeature) => return Ok(Described::Unsupported),
             Some(error) => return Err(error.to_string()),
             None => {}
         }
@@ -437,17 +467,46 @@ unsafe fn described_id(event: *mut sys::rd_kafka_event_t) -> Result<TopicId, Str
         }
         let error = sys::rd_kafka_TopicDescription_error(*topics);
         match code(sys::rd_kafka_error_code(error)) {
-            Some(RDKafkaErrorCode::UnknownTopicOrPartition) => return Ok(TopicId::Gone),
-            Some(error) => return Err(error.to_string()),
-            None => {}
+            Some(RDKafkaErrorCode::UnknownTopicOrPartition) => Ok(Described::Gone),
+            Some(error) => Err(error.to_string()),
+            None => Ok(Described::Topic(*topics)),
         }
-        let id = sys::rd_kafka_TopicDescription_topic_id(*topics);
+    }
+}
+
+unsafe fn described_id(event: *mut sys::rd_kafka_event_t) -> Result<TopicId, String> {
+    // SAFETY: called with a live event; the description belongs to it.
+    unsafe {
+        let topic = match described(event)? {
+            Described::Topic(topic) => topic,
+            Described::Gone => return Ok(TopicId::Gone),
+            Described::Unsupported => return Ok(TopicId::None),
+        };
+        let id = sys::rd_kafka_TopicDescription_topic_id(topic);
         let zero = id.is_null()
             || (sys::rd_kafka_Uuid_most_significant_bits(id) == 0
                 && sys::rd_kafka_Uuid_least_significant_bits(id) == 0);
         // The alphabet that Kafka's own tools print, which is safe in a path; the library's has a slash.
         let words = || text(sys::rd_kafka_Uuid_base64str(id)).replace('/', "_").replace('+', "-");
         Ok(if zero { TopicId::None } else { TopicId::Is(words()) })
+    }
+}
+
+unsafe fn described_rights(event: *mut sys::rd_kafka_event_t) -> Result<bool, String> {
+    // SAFETY: called with a live event; description and list belong to it, and the list has its length.
+    unsafe {
+        let topic = match described(event)? {
+            Described::Topic(topic) => topic,
+            Described::Gone => return Err("does not exist".to_owned()),
+            Described::Unsupported => return Ok(true),
+        };
+        let mut count = 0;
+        let rights = sys::rd_kafka_TopicDescription_authorized_operations(topic, &mut count);
+        if rights.is_null() {
+            return Ok(true);
+        }
+        let rights = std::slice::from_raw_parts(rights, count);
+        Ok(rights.contains(&sys::rd_kafka_AclOperation_t::RD_KAFKA_ACL_OPERATION_WRITE))
     }
 }
 

@@ -4,15 +4,15 @@
 use super::Budget;
 use super::partition::Partition;
 use super::session::{Resolved, Session};
-use crate::cut::{CommitNote, Input, Limits, Manifest, Now, PutOutcome};
+use crate::cut::{CommitNote, Input, Manifest, Now, Orders, PutOutcome};
 use crate::files::{Close, CutWriter, EncodeError, EncodedFile, Encoding, Identity, PlannedFile, Rules};
 use crate::kafka::TopicPartition;
+use crate::kafka::dead_letters::DeadLetters;
 use crate::kafka::poll::{Command, Delivery};
 use crate::metrics::Metrics;
 use crate::store::ledger::{Ledger, LedgerError};
 use crate::traces::Traces;
 use bytes::Bytes;
-use eventsink_crds::settings::OnLoss;
 use eventsink_crds::status::PartitionStatus;
 use rdkafka::error::RDKafkaErrorCode;
 use std::collections::HashMap;
@@ -48,6 +48,8 @@ pub enum Done {
     ManifestPut(Result<PutOutcome, LedgerError>),
     /// The puts of files.
     FilesPut(Result<(), String>),
+    /// The copy of dead letters.
+    DeadCopied(Result<(), String>),
     /// Which files of an adopted cut are missing, and its rules when they are not ours.
     FilesChecked {
         /// Places in the manifest.
@@ -74,10 +76,10 @@ pub struct Shared {
     pub rules: Arc<Rules>,
     /// How rows become bytes.
     pub encoding: Encoding,
-    /// When cuts close.
-    pub limits: Limits,
-    /// Setting `on_loss`.
-    pub on_loss: OnLoss,
+    /// What the machines are told.
+    pub orders: Orders,
+    /// The dead-letter topic, if there is one.
+    pub dead_letters: Option<Arc<DeadLetters>>,
     /// Byte budget.
     pub budget: Arc<Budget>,
     /// Counters.
@@ -104,10 +106,6 @@ impl Shared {
     /// Monotonic time since the process started.
     pub fn now(&self) -> Now {
         self.started.elapsed()
-    }
-
-    pub(super) fn skip_losses(&self) -> bool {
-        self.on_loss == OnLoss::Skip
     }
 
     pub(super) fn ledger_id(&self) -> &str {

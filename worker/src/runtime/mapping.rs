@@ -1,10 +1,13 @@
 //! Settings, as users write them, to what the rooms of the worker take. Pure.
 
-use crate::cut::Limits;
+use crate::cut::{FloodLimit, Limits, Orders};
 use crate::events;
 use crate::files::{self, Encoding, Rules};
+use crate::kafka::dead_letters::DeadLetters;
 use crate::store::{self, AzureOptions, Backoff, GcsOptions, Network, S3Options, Sse, StoreOptions};
 use eventsink_crds::settings::{self, Settings};
+use prometheus::IntCounterVec;
+use std::sync::Arc;
 
 /// Where objects go.
 pub fn store_options(settings: &Settings) -> StoreOptions {
@@ -103,6 +106,24 @@ pub fn limits(settings: &Settings, budget: usize) -> Limits {
     }
 }
 
+/// What the machine of each partition is told.
+pub fn orders(settings: &Settings, budget: usize) -> Orders {
+    let dead_letter = &settings.dead_letter;
+    Orders {
+        limits: limits(settings, budget),
+        skip_losses: settings.kafka.on_loss == settings::OnLoss::Skip,
+        copy_dead: dead_letter.topic.is_some(),
+        flood: FloodLimit { threshold: dead_letter.flood_threshold, min_records: dead_letter.flood_min_records },
+    }
+}
+
+/// Where dead letters are copied to, if anywhere; the producer's queue is small beside the budget.
+pub fn dead_letters(settings: &Settings, budget: usize, copied: IntCounterVec) -> Option<Arc<DeadLetters>> {
+    let topic = settings.dead_letter.topic.clone()?;
+    let largest = (budget / 16).clamp(1 << 20, 64 << 20);
+    Some(Arc::new(DeadLetters::new(settings.kafka.clone(), topic, largest, copied)))
+}
+
 /// Every setting that changes rows or keys.
 pub fn rules(settings: &Settings) -> Rules {
     Rules {
@@ -169,6 +190,15 @@ mod tests {
         };
         assert_eq!(rules(&settings), expected);
         assert_eq!(rules(&Settings::default()), Rules::default());
+    }
+
+    #[test]
+    fn every_setting_of_dead_letters_reaches_the_machines() {
+        let dead_letter = serde_json::json!({"topic": "d", "flood_threshold": "7%", "flood_min_records": 3});
+        let told = orders(&from(serde_json::json!({"dead_letter": dead_letter})), 1 << 30);
+        let flood = FloodLimit { threshold: settings::Share::percent(7), min_records: 3 };
+        assert_eq!((told.copy_dead, told.flood), (true, flood));
+        assert!(!orders(&Settings::default(), 1 << 30).copy_dead);
     }
 
     #[test]

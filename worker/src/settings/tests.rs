@@ -119,6 +119,22 @@ fn what_is_not_given_has_its_documented_default() {
 }
 
 #[test]
+fn a_dead_letter_topic_that_is_read_too_is_refused_by_both_names() {
+    let text = format!("{LEAST}dead_letter: {{topic: t, flood_min_records: 0, flood_threshold: 0.5}}\n");
+    let said = mistakes(&text, &[]).join("\n");
+    for words in [
+        "dead_letter.topic",
+        "kafka.consumer.topics",
+        "dead_letter.flood_min_records",
+        "a share from 0% to 100% such as 50%",
+    ] {
+        assert!(said.contains(words), "{words} is not in {said}");
+    }
+    let fine = loaded(&text.replace("topic: t,", "topic: u,").replace(": 0,", ": 1,").replace("0.5", "0.5%"), &[]);
+    assert_eq!(fine.dead_letter.topic.as_deref(), Some("u"));
+}
+
+#[test]
 fn the_sample_names_every_key_and_shows_the_defaults() {
     let text = std::fs::read_to_string(sample("application.yaml")).unwrap();
     let mut shown = loaded(&text, &[]);
@@ -316,7 +332,7 @@ fn every_mistake_is_named_at_once_with_its_source_and_what_is_allowed() {
             "kafka.consumer.session_timeout: \"45\" is not allowed; it must be a duration with its unit such as 10m, 45s or 100ms (from application.yaml:4)",
             "kafka.consumer.topics: \"not ok\" is not allowed; it must be names of at most 249 letters, digits, `.`, `_` and `-` (from application.yaml:4)",
             "kafka.security_protocol: \"SASL\" is not allowed; it must be one of PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL (from application.yaml:3)",
-            "nonsense: unknown key; known here: sink, kafka, storage, events, rotation, retry, memory, shutdown, observability (from variable EVENTSINK__NONSENSE)",
+            "nonsense: unknown key; known here: sink, kafka, storage, events, dead_letter, rotation, retry, memory, shutdown, observability (from variable EVENTSINK__NONSENSE)",
             "observability.listen: \"8080\" is not allowed; it must be an address and port such as 0.0.0.0:8080 (from variable EVENTSINK__OBSERVABILITY__LISTEN)",
             "retry.max_delay: \"soon\" is not allowed; it must be a duration with its unit such as 10m, 45s or 100ms (from variable EVENTSINK__RETRY__MAX_DELAY)",
             "rotation.max_age: 10ms is not allowed; it must be 100ms to 7days (from application.yaml:6)",

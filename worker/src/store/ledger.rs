@@ -219,6 +219,11 @@ impl Ledger {
         }
     }
 
+    /// The bytes of a planned file, if it is there.
+    pub async fn file(&self, key: &str) -> Option<Bytes> {
+        self.patiently("read a file", || self.store.get(key)).await
+    }
+
     /// Which planned files are not there yet, by their place in the manifest.
     ///
     /// # Errors

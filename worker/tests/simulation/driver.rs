@@ -3,9 +3,10 @@
 
 use crate::log::{self, Kind};
 use crate::shared::{Late, Object, Sabotage, Shared, planned};
+use eventsink_crds::settings::Share;
 use eventsink_worker::cut::{
-    Admit, CommitNote, Committed, CutPlan, Effect, Evidence, Hold, HoldReason, Input, Limits, MANIFEST_VERSION,
-    Machine, Manifest, Outcome, PartitionStart, PutOutcome, Resolution, resolve,
+    Admit, CommitNote, Committed, CutPlan, Effect, Evidence, FloodLimit, Hold, HoldReason, Input, Limits,
+    MANIFEST_VERSION, Machine, Manifest, Orders, Outcome, PartitionStart, PutOutcome, Resolution, resolve,
 };
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
@@ -29,6 +30,7 @@ struct Body {
     manifest: Manifest,
     rows: Vec<Vec<i64>>,
     incomplete: bool,
+    adopted: bool,
 }
 
 impl Body {
@@ -39,11 +41,20 @@ impl Body {
 }
 
 enum Op {
-    Resolve { committed: Option<Option<Committed>>, tip: Option<Option<Manifest>> },
+    Resolve {
+        committed: Option<Option<Committed>>,
+        tip: Option<Option<Manifest>>,
+    },
     Manifest(Rc<Body>),
     Files(Rc<Body>, Vec<usize>),
-    Check { manifest: Manifest, asked: usize, missing: Vec<usize> },
+    Check {
+        manifest: Manifest,
+        asked: usize,
+        missing: Vec<usize>,
+    },
     Encode(Rc<Body>),
+    /// Dead letters that the topic has not confirmed yet.
+    Copy(Vec<i64>),
     Commit(Committed),
     Done(i64),
     Lost(i64, i64),
@@ -98,7 +109,14 @@ impl Driver {
     pub fn start(&mut self, shared: &mut Shared) {
         self.rules = if shared.rng.one_in(2) { "a" } else { "b" };
         shared.tell(|| format!("w{} starts with rules {}", self.id, self.rules));
-        let (machine, fx) = Machine::new(LIMITS, shared.losses.skip);
+        let dead_letters = shared.dead_letters;
+        let ignored = FloodLimit { threshold: Share::percent(100), ..dead_letters.flood };
+        let (machine, fx) = Machine::new(Orders {
+            limits: LIMITS,
+            skip_losses: shared.losses.skip,
+            copy_dead: dead_letters.copied,
+            flood: if shared.sabotage == Sabotage::FloodIgnored { ignored } else { dead_letters.flood },
+        });
         self.machine = Some(machine);
         self.apply(fx, shared);
     }
@@ -223,6 +241,8 @@ impl Driver {
                     shared.see(if incomplete { "incomplete replay" } else { "replay" });
                     self.encode_replay(incomplete, shared);
                 }
+                Effect::CopyDead(manifest) => self.copy(&manifest, shared),
+                Effect::Finished => self.body = None,
                 Effect::Commit { offset, nonce, .. } => self.ops.push(Op::Commit(commit_of(offset, nonce))),
                 Effect::MarkDone(from) => self.ops.push(Op::Done(from)),
                 Effect::NameLoss { from, to } => {
@@ -235,6 +255,23 @@ impl Driver {
         }
     }
 
+    fn copy(&mut self, manifest: &Manifest, shared: &mut Shared) {
+        let adopted = self.body.as_ref().is_none_or(|body| body.adopted);
+        if adopted {
+            shared.see("copy of an adopted cut");
+        }
+        let skipped = match shared.sabotage {
+            Sabotage::CopySkipped => true,
+            Sabotage::AdoptionWithoutCopy => adopted,
+            _ => false,
+        };
+        if shared.sabotage == Sabotage::CommitBeforeCopy {
+            shared.commit(commit_of(manifest.to, manifest.nonce.clone()), Some(self.id));
+        }
+        let left = if skipped { vec![] } else { shared.dead_letters_of(manifest) };
+        self.ops.push(Op::Copy(left));
+    }
+
     fn discard(&mut self, shared: &mut Shared) {
         self.buffer.clear();
         self.replay = None;
@@ -242,7 +279,9 @@ impl Driver {
         if shared.sabotage == Sabotage::AnswersOutliveDiscard {
             return;
         }
-        self.abandon(shared, |op| matches!(op, Op::Manifest(_) | Op::Files(..) | Op::Check { .. } | Op::Encode(_)));
+        self.abandon(shared, |op| {
+            matches!(op, Op::Manifest(_) | Op::Files(..) | Op::Check { .. } | Op::Encode(_) | Op::Copy(_))
+        });
     }
 
     /// Nobody waits for these any more; what was under way may still land.
@@ -282,11 +321,15 @@ impl Driver {
             absent: plan.absent,
             lost: plan.lost,
         };
-        let body = Rc::new(Body { manifest, rows: groups.into_values().collect(), incomplete: false });
+        let body = Rc::new(Body { manifest, rows: groups.into_values().collect(), incomplete: false, adopted: false });
         if shared.sabotage == Sabotage::FilesFirst {
             for (at, file) in body.manifest.files.iter().enumerate() {
                 let _ = shared.put_file(&file.key, body.object(at));
             }
+        }
+        if shared.sabotage == Sabotage::CopyFirst {
+            let dead: Vec<i64> = body.manifest.dead.iter().flat_map(|(from, to)| from..to).collect();
+            dead.into_iter().for_each(|at| shared.copy(at));
         }
         self.body = Some(Rc::clone(&body));
         self.ops.push(Op::Manifest(body));
@@ -309,7 +352,7 @@ impl Driver {
             let group = f.key.split('/').next().unwrap_or_default();
             groups.remove(group).unwrap_or_default()
         });
-        let body = Rc::new(Body { rows: rows.collect(), manifest, incomplete });
+        let body = Rc::new(Body { rows: rows.collect(), manifest, incomplete, adopted: true });
         self.body = Some(Rc::clone(&body));
         self.ops.push(Op::Encode(body));
     }
@@ -329,6 +372,7 @@ impl Driver {
             Op::Files(body, left) => self.put_files(body, left, shared),
             Op::Check { manifest, asked, missing } => self.check(manifest, asked, missing, shared),
             Op::Encode(body) => self.compare(&body, shared),
+            Op::Copy(left) => self.go_on_copying(left, shared),
             Op::Commit(committed) => {
                 let (landed, ok) = fate(shared);
                 if landed {
@@ -415,6 +459,24 @@ impl Driver {
         self.ops.push(Op::Files(body, left));
     }
 
+    /// The topic takes one dead letter after the other, or none any more.
+    fn go_on_copying(&mut self, mut left: Vec<i64>, shared: &mut Shared) {
+        let Some(at) = left.last().copied() else {
+            return self.step(Input::DeadCopied(Ok(())), shared);
+        };
+        let (landed, answered) = fate(shared);
+        if landed {
+            shared.see("copied dead letter");
+            shared.copy(at);
+        } else if shared.rng.one_in(4) {
+            return self.step(Input::DeadCopied(Err("the topic is gone".into())), shared);
+        }
+        if answered {
+            left.pop();
+        }
+        self.ops.push(Op::Copy(left));
+    }
+
     fn check(&mut self, manifest: Manifest, asked: usize, mut missing: Vec<usize>, shared: &mut Shared) {
         let Some(file) = manifest.files.get(asked) else {
             return self.step(Input::FilesChecked(Ok(missing)), shared);
@@ -471,7 +533,8 @@ fn send(op: Op, shared: &mut Shared) {
         Op::Commit(committed) => shared.late.push(Late::Commit(committed)),
         Op::Done(from) => shared.late.push(Late::Done(from)),
         Op::Lost(from, to) => shared.late.push(Late::Lost(from, to)),
-        Op::Resolve { .. } | Op::Check { .. } | Op::Encode(_) => {}
+        // Another copy is made in any case.
+        Op::Resolve { .. } | Op::Check { .. } | Op::Encode(_) | Op::Copy(_) => {}
     }
 }
 
@@ -479,12 +542,25 @@ fn held(id: usize, hold: &Hold, shared: &mut Shared) {
     shared.see(hold.reason.as_str());
     let expected = match hold.reason {
         HoldReason::PartitionStalled => true,
+        HoldReason::DeadLetterTopic => shared.dead_letters.copied,
+        HoldReason::PoisonFlood => is_flood(hold, shared),
         HoldReason::OffsetLost => shared.losses.happen && !shared.losses.skip,
         _ => false,
     };
     if !expected {
         shared.broken = Some(format!("w{id} holds without cause: {hold:?}"));
     }
+}
+
+/// More of the held offsets are broken than the threshold allows; some may be gone since they were read.
+fn is_flood(hold: &Hold, shared: &Shared) -> bool {
+    let entries = || (hold.from..hold.to).filter_map(|at| Some((at, shared.log.entry(at)?)));
+    let broken = entries().filter(|(_, entry)| entry.kind == Kind::Broken).count() as u64;
+    // One set of rules leaves the optional ones out.
+    let is_row =
+        |at: i64, entry: &log::Entry| matches!(entry.kind, Kind::Event(_)) && !entry.compacted && at >= shared.log.low;
+    let rows = entries().filter(|(at, entry)| is_row(*at, entry)).count() as u64;
+    shared.dead_letters.flood.threshold.is_exceeded_by(broken, broken + rows)
 }
 
 fn commit_of(offset: i64, nonce: String) -> Committed {

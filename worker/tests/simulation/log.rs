@@ -2,6 +2,7 @@
 
 use crate::rng::Rng;
 use eventsink_worker::cut::Outcome;
+use eventsink_worker::events::Reason;
 
 /// What was produced at an offset.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,12 +29,14 @@ pub struct Log {
     pub start: i64,
     /// First offset that retention has left.
     pub low: i64,
+    /// Most of what is produced is broken.
+    poisoned: bool,
     entries: Vec<Entry>,
 }
 
 impl Log {
-    pub fn new(start: i64) -> Self {
-        Self { start, low: start, entries: vec![] }
+    pub fn new(start: i64, poisoned: bool) -> Self {
+        Self { start, low: start, poisoned, entries: vec![] }
     }
 
     pub fn end(&self) -> i64 {
@@ -52,6 +55,7 @@ impl Log {
     pub fn append(&mut self, rng: &mut Rng) {
         let kind = match rng.below(10) {
             0 => Kind::Broken,
+            5.. if self.poisoned => Kind::Broken,
             1 => Kind::Optional,
             2 | 3 => Kind::Control,
             n => Kind::Event(u8::from(n % 2 == 0)),
@@ -77,7 +81,7 @@ impl Log {
 /// What these rules make of a record.
 pub fn outcome(rules: &str, kind: Kind) -> Outcome {
     match kind {
-        Kind::Broken => Outcome::Dead,
+        Kind::Broken => Outcome::Dead(Reason::MalformedJson),
         Kind::Optional if rules == "a" => Outcome::Filtered,
         _ => Outcome::Row,
     }

@@ -37,7 +37,7 @@ fn tell(seed: u64, sabotage: Sabotage) -> ! {
 }
 
 /// What the steps must have met, or the simulation proves little.
-const HARD_CASES: [&str; 8] = [
+const HARD_CASES: [&str; 12] = [
     "rival",
     "lost reply",
     "replay",
@@ -46,6 +46,10 @@ const HARD_CASES: [&str; 8] = [
     "waiting record",
     "PartitionStalled",
     "OffsetLost",
+    "copied dead letter",
+    "copy of an adopted cut",
+    "DeadLetterTopic",
+    "PoisonFlood",
 ];
 
 #[test]
@@ -107,4 +111,9 @@ caught! {
     replaying_a_cut_by_other_rules_is_caught: OwnRulesInReplay,
     naming_losses_later_than_files_is_caught: LossesNamedLater,
     forgetting_a_failed_put_is_caught: PutForgotten,
+    going_on_to_the_next_cut_without_the_copy_is_caught: CopySkipped,
+    committing_a_cut_before_the_copy_is_caught: CommitBeforeCopy,
+    adopting_a_cut_without_the_copy_is_caught: AdoptionWithoutCopy,
+    copying_before_the_manifest_is_caught: CopyFirst,
+    letting_a_flood_through_is_caught: FloodIgnored,
 }

@@ -2,7 +2,7 @@
 
 use crate::log::Log;
 use crate::rng::Rng;
-use eventsink_worker::cut::{Committed, Manifest, Ranges};
+use eventsink_worker::cut::{Committed, FloodLimit, Manifest, Ranges};
 use eventsink_worker::files::{FileKind, PlannedFile};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,6 +36,16 @@ pub enum Sabotage {
     LossesNamedLater,
     /// Failed puts of a file are forgotten.
     PutForgotten,
+    /// The next cut comes before the copy of dead letters.
+    CopySkipped,
+    /// A cut is committed when its files are there, before its dead letters are copied.
+    CommitBeforeCopy,
+    /// Dead letters of an adopted cut are not copied.
+    AdoptionWithoutCopy,
+    /// Dead letters are copied when their cut closes, before the manifest.
+    CopyFirst,
+    /// Floods are let through.
+    FloodIgnored,
 }
 
 /// How the log treats what was written to it, and what the workers are told to do about it.
@@ -45,6 +55,15 @@ pub struct Losses {
     pub happen: bool,
     /// Setting `on_loss: skip`.
     pub skip: bool,
+}
+
+/// What the workers are told to do with dead letters.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DeadLetters {
+    /// There is a dead-letter topic.
+    pub copied: bool,
+    /// When they are a flood.
+    pub flood: FloodLimit,
 }
 
 pub struct Object {
@@ -66,9 +85,12 @@ pub struct Shared {
     pub rng: Rng,
     pub log: Log,
     pub losses: Losses,
+    pub dead_letters: DeadLetters,
     pub sabotage: Sabotage,
     pub manifests: BTreeMap<i64, Manifest>,
     pub files: BTreeMap<String, Object>,
+    /// Offsets in the dead-letter topic.
+    pub copied: BTreeSet<i64>,
     pub done: BTreeSet<i64>,
     pub lost: BTreeSet<(i64, i64)>,
     pub committed: Option<Committed>,
@@ -158,18 +180,35 @@ impl Shared {
         }
     }
 
+    /// Its files are there, and what is in those of dead letters is in their topic too.
     fn finished(&self, manifest: &Manifest) -> bool {
-        manifest.files.iter().all(|f| self.files.contains_key(&f.key))
+        let copied = |object: &Object| object.rows.iter().all(|at| self.copied.contains(at));
+        manifest.files.iter().all(|file| {
+            let needs_copy = self.dead_letters.copied && file.kind == FileKind::DeadLetters;
+            self.files.get(&file.key).is_some_and(|object| !needs_copy || copied(object))
+        })
+    }
+
+    /// The dead letters of a cut that stands: the rows of its files.
+    pub fn dead_letters_of(&self, manifest: &Manifest) -> Vec<i64> {
+        let dead = manifest.files.iter().filter(|file| file.kind == FileKind::DeadLetters);
+        dead.filter_map(|file| self.files.get(&file.key)).flat_map(|object| object.rows.iter().copied()).collect()
+    }
+
+    pub fn copy(&mut self, at: i64) {
+        self.changed = true;
+        self.copied.insert(at);
     }
 
     /// What must be true in every state.
     pub fn check(&self) -> Result<(), String> {
         let finished_to = self.check_chain()?;
         self.check_files()?;
+        self.check_dead_letters()?;
         for from in &self.done {
             let manifest = self.manifests.get(from).ok_or_else(|| format!("{from} is marked done without manifest"))?;
             if !self.finished(manifest) {
-                return Err(format!("{} is marked done without all its files", manifest.nonce));
+                return Err(format!("{} is marked done without all its files and copies", manifest.nonce));
             }
         }
         let Some(committed) = &self.committed else { return Ok(()) };
@@ -179,7 +218,7 @@ impl Shared {
         let named = committed.note.as_ref().and_then(|n| self.manifests.values().find(|m| m.nonce == n.nonce));
         match named {
             Some(manifest) if !self.finished(manifest) => {
-                Err(format!("a commit names {}, which misses files", manifest.nonce))
+                Err(format!("a commit names {}, which misses files or copies", manifest.nonce))
             }
             _ => Ok(()),
         }
@@ -197,7 +236,7 @@ impl Shared {
                 ));
             }
             if finished_to != at {
-                return Err(format!("{nonce} follows {prev}, which misses files"));
+                return Err(format!("{nonce} follows {prev}, which misses files or copies"));
             }
             if let Some(at) = offsets(&manifest.absent).find(|at| !self.log.absent(*at)) {
                 return Err(format!("{nonce} calls {at} absent"));
@@ -232,6 +271,23 @@ impl Shared {
             }
         }
         Ok(())
+    }
+
+    fn check_dead_letters(&self) -> Result<(), String> {
+        let planned = |at: &&i64| !self.manifests.values().any(|manifest| manifest.dead.contains(**at));
+        if let Some(at) = self.copied.iter().find(planned) {
+            return Err(format!("{at} is in the dead-letter topic and in no manifest"));
+        }
+        let FloodLimit { threshold, min_records } = self.dead_letters.flood;
+        let flood = |manifest: &&Manifest| {
+            let dead = manifest.dead.len();
+            let rows: u64 = manifest.files.iter().filter(|f| f.kind == FileKind::Rows).map(|f| f.rows).sum();
+            dead >= min_records && threshold.is_exceeded_by(dead, dead + rows)
+        };
+        match self.manifests.values().find(flood) {
+            Some(manifest) => Err(format!("{} is a flood of dead letters", manifest.nonce)),
+            None => Ok(()),
+        }
     }
 
     pub fn lag(&self) -> i64 {

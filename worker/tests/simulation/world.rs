@@ -3,8 +3,9 @@
 use crate::driver::Driver;
 use crate::log::Log;
 use crate::rng::Rng;
-use crate::shared::{Losses, Sabotage, Shared};
-use eventsink_worker::cut::{HoldReason, Input};
+use crate::shared::{DeadLetters, Losses, Sabotage, Shared};
+use eventsink_crds::settings::Share;
+use eventsink_worker::cut::{FloodLimit, HoldReason, Input};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
@@ -41,14 +42,19 @@ impl World {
     pub fn new(seed: u64, sabotage: Sabotage, story: bool) -> Self {
         let mut rng = Rng::new(seed);
         let losses = Losses { happen: rng.one_in(3), skip: rng.below(4) > 0 };
+        let poisoned = rng.one_in(4);
+        let flood = FloodLimit { threshold: Share::percent(if poisoned { 60 } else { 100 }), min_records: 2 };
+        let dead_letters = DeadLetters { copied: rng.one_in(2), flood };
         let drivers = (0..2 + rng.index(2)).map(Driver::new).collect();
         let shared = Shared {
             rng,
-            log: Log::new(START),
+            log: Log::new(START, poisoned),
             losses,
+            dead_letters,
             sabotage,
             manifests: BTreeMap::new(),
             files: BTreeMap::new(),
+            copied: BTreeSet::new(),
             done: BTreeSet::new(),
             lost: BTreeSet::new(),
             committed: None,
@@ -169,8 +175,9 @@ impl World {
             }
             self.verify()?;
             let (driver, shared) = (&mut self.drivers[survivor], &mut self.shared);
-            if driver.hold().is_some_and(|hold| hold.reason == HoldReason::OffsetLost) {
-                // Allowed only without `skip`: a person has to decide.
+            let decides = [HoldReason::OffsetLost, HoldReason::PoisonFlood];
+            if driver.hold().is_some_and(|hold| decides.contains(&hold.reason)) {
+                // Without `skip`, or in a flood, a person has to decide.
                 return Ok(());
             }
             if driver.drained(shared.log.end()) {

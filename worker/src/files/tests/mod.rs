@@ -5,6 +5,7 @@ mod columns;
 mod contents;
 mod cuts;
 mod footers;
+mod letters;
 
 use ::parquet::file::metadata::ParquetMetaDataReader;
 use ::parquet::schema::printer::print_schema;

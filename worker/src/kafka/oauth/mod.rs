@@ -6,11 +6,10 @@
 mod answer;
 mod endpoint;
 
-use super::client::Context;
 use super::raw;
 use endpoint::Endpoint;
 use eventsink_crds::settings::{Kafka, OAuth};
-use rdkafka::client::Client;
+use rdkafka::client::{Client, ClientContext};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -92,10 +91,10 @@ impl Login {
     ///
     /// # Errors
     /// The system refused a thread.
-    pub fn supply<T: Send + Sync + 'static>(
+    pub fn supply<T: Send + Sync + 'static, C: ClientContext + 'static>(
         self,
         client: &Arc<T>,
-        inner: fn(&T) -> &Client<Context>,
+        inner: fn(&T) -> &Client<C>,
     ) -> Result<(), OAuthError> {
         let client = Arc::downgrade(client);
         let io = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -103,7 +102,7 @@ impl Login {
         Ok(())
     }
 
-    async fn run<T>(mut self, client: &Weak<T>, inner: fn(&T) -> &Client<Context>) {
+    async fn run<T, C: ClientContext>(mut self, client: &Weak<T>, inner: fn(&T) -> &Client<C>) {
         let mut failures = 0;
         loop {
             let fetched = tokio::select! {
@@ -135,7 +134,7 @@ impl Login {
         }
     }
 
-    fn hand_over(&self, client: &Client<Context>, token: &Token) -> Result<(), String> {
+    fn hand_over<C: ClientContext>(&self, client: &Client<C>, token: &Token) -> Result<(), String> {
         let life = token.expires.duration_since(UNIX_EPOCH).unwrap_or_default();
         let expires = i64::try_from(life.as_millis()).unwrap_or(i64::MAX);
         raw::set_token(client, (&token.value, expires), &self.principal, &self.extensions)

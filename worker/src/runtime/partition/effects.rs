@@ -45,6 +45,8 @@ impl Partition {
                 self.replay = Some(Replay { manifest, missing, generation: 0, moved });
             }
             Effect::EncodeReplay { incomplete } => self.encode_replay(incomplete),
+            Effect::CopyDead(manifest) => self.copy_dead(manifest),
+            Effect::Finished => self.finish_flight(),
             Effect::Commit { offset, epoch, nonce } => {
                 let metadata = self.shared.note(nonce);
                 self.committing = Some(offset);
@@ -105,7 +107,7 @@ impl Partition {
             lost: plan.lost,
         };
         drop(step);
-        self.hold_bodies(manifest.clone(), files);
+        self.hold_bodies(manifest.clone(), files, false);
         let (session, at, id) = (Arc::clone(&self.shared.session), self.at.clone(), self.identity());
         self.spawn(async move {
             if session.was_made_again(&at.topic, &id.topic_id).await {
@@ -116,12 +118,12 @@ impl Partition {
         });
     }
 
-    /// The bodies stay in memory, and in the budget, until the store has them.
-    fn hold_bodies(&mut self, manifest: Manifest, files: Vec<EncodedFile>) {
+    /// The bodies stay in memory, and in the budget, until the cut is finished.
+    fn hold_bodies(&mut self, manifest: Manifest, files: Vec<EncodedFile>, adopted: bool) {
         let bodies: Vec<Bytes> = files.into_iter().map(|file| file.body).collect();
         self.shared.budget.change(&mut self.held_bodies, bodies.iter().map(Bytes::len).sum());
         self.shared.budget.change(&mut self.held_writer, 0);
-        self.flight = Some(Flight { manifest, bodies });
+        self.flight = Some(Flight { manifest, bodies, adopted });
     }
 
     fn put_files(&mut self, which: Vec<usize>) {
@@ -148,8 +150,8 @@ impl Partition {
         });
     }
 
-    /// All files of the cut in flight are in the store.
-    pub(super) fn finish_flight(&mut self) {
+    /// All files of the cut in flight are in the store, and its dead letters are copied.
+    fn finish_flight(&mut self) {
         let Some(flight) = self.flight.take() else { return };
         self.traces.lands();
         self.shared.budget.change(&mut self.held_bodies, 0);
@@ -220,7 +222,7 @@ impl Partition {
             }
             Ok(files)
         });
-        let result = result.map(|files| self.hold_bodies(manifest, files));
+        let result = result.map(|files| self.hold_bodies(manifest, files, true));
         self.input(Input::Replayed(result));
     }
 

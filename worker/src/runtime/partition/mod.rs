@@ -1,6 +1,7 @@
 //! One assigned partition: feeds the machine, decodes and encodes what it admits, carries out its effects.
 //! Owned by one lane thread; everything that waits for a broker or a store runs elsewhere and reports back.
 
+mod copy;
 mod effects;
 
 use super::lane::{Done, Shared};
@@ -51,6 +52,8 @@ struct Replay {
 struct Flight {
     manifest: Manifest,
     bodies: Vec<Bytes>,
+    /// Somebody else has promised it.
+    adopted: bool,
 }
 
 /// See the module.
@@ -100,7 +103,7 @@ pub(super) struct Partition {
 impl Partition {
     pub fn new(at: TopicPartition, eras: Arc<AtomicU64>, shared: Arc<Shared>) -> Self {
         let born = eras.fetch_add(1, Ordering::Relaxed);
-        let (machine, first) = Machine::new(shared.limits, shared.skip_losses());
+        let (machine, first) = Machine::new(shared.orders);
         let rules = Arc::clone(&shared.rules);
         let mut partition = Self {
             traces: CutTraces::new(shared.traces.clone(), at.clone()),
@@ -197,12 +200,8 @@ impl Partition {
                 let detail = error.to_string();
                 self.input(Input::Stuck { reason: error.hold(0).reason, detail });
             }
-            Done::FilesPut(result) => {
-                if result.is_ok() {
-                    self.finish_flight();
-                }
-                self.input(Input::FilesPut(result));
-            }
+            Done::FilesPut(result) => self.input(Input::FilesPut(result)),
+            Done::DeadCopied(result) => self.input(Input::DeadCopied(result)),
             Done::FilesChecked { result, rules } => {
                 match rules {
                     Some(Ok(rules)) => self.rules = Arc::new(rules),
@@ -353,7 +352,9 @@ impl Partition {
             }
             Decoded::Rejected(rejection) => {
                 self.shared.metrics.rejected.with_label_values(&[rejection.reason.as_str()]).inc();
-                writer.dead(record, rejection.reason.as_str(), &rejection.detail).map(|()| Outcome::Dead)
+                writer
+                    .dead(record, rejection.reason.as_str(), &rejection.detail)
+                    .map(|()| Outcome::Dead(rejection.reason))
             }
             Decoded::Filtered(_) => Ok(Outcome::Filtered),
         }

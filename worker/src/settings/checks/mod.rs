@@ -14,6 +14,7 @@ use super::layers;
 use crate::traces;
 
 const HOUR: Span = Span::from_secs(3600);
+const TOPIC_NAME: &str = "names of at most 249 letters, digits, `.`, `_` and `-`";
 const WEEK: Span = Span::from_secs(7 * 24 * 3600);
 
 /// Adds a mistake for each rule that `settings` break.
@@ -24,6 +25,7 @@ pub(super) fn all(settings: &Settings, merged: &Value, mistakes: &mut Mistakes) 
     checks.security();
     checks.options();
     checks.storage();
+    checks.dead_letter();
     checks.rotation();
     checks.timing();
     checks.process();
@@ -63,8 +65,7 @@ impl Checks<'_> {
             self.missing(path, "one or more topics");
         }
         for topic in topics.iter().filter(|topic| !is_topic(topic)) {
-            let allowed = "names of at most 249 letters, digits, `.`, `_` and `-`";
-            self.refuse(path, format!("{topic:?}"), allowed);
+            self.refuse(path, format!("{topic:?}"), TOPIC_NAME);
         }
         if let Some(twice) = (1..topics.len()).find(|&i| topics[..i].contains(&topics[i])) {
             let value = format!("{:?} twice", topics[twice]);
@@ -105,6 +106,24 @@ impl Checks<'_> {
             }
             (None, Some(_)) => self.missing("kafka.tls.certificate_file", "the certificate of kafka.tls.key_file"),
             _ => {}
+        }
+    }
+
+    fn dead_letter(&mut self) {
+        let dead_letter = &self.settings.dead_letter;
+        if dead_letter.flood_min_records == 0 {
+            self.refuse("dead_letter.flood_min_records", 0, "at least 1");
+        }
+        let Some(topic) = &dead_letter.topic else { return };
+        let (path, value) = ("dead_letter.topic", format!("{topic:?}"));
+        if !is_topic(topic) {
+            self.refuse(path, value, TOPIC_NAME);
+        } else if self.settings.kafka.consumer.topics.contains(topic) {
+            self.refuse(
+                path,
+                value,
+                "a topic that is not in kafka.consumer.topics, or dead letters would go in a circle",
+            );
         }
     }
 
