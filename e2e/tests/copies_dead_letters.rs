@@ -105,6 +105,13 @@ fn plain(partition: i32, value: &[u8]) -> Record {
     Record { partition, value: Some(value.to_vec()), ..Record::default() }
 }
 
+/// Bytes that no codec makes smaller (the generator of Knuth's MMIX).
+fn noise(len: usize) -> Vec<u8> {
+    let next =
+        |state: &u64| Some(state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407));
+    std::iter::successors(Some(len as u64), next).skip(1).map(|state| (state >> 56) as u8).take(len).collect()
+}
+
 fn own_headers(record: &Record) -> Vec<&(String, Option<Vec<u8>>)> {
     record.headers.iter().filter(|(name, _)| !name.starts_with(OURS)).collect()
 }
@@ -186,8 +193,6 @@ fn what_the_topic_cannot_take_stands_in_the_file_that_its_copy_names() {
     let kafka = Kafka::shared();
     let sink = Sink::new("large", 1, kafka.create_topic_with("small", 1, &[("max.message.bytes", "4000")]));
     let attempt = |number: &str| vec![("eventsink.dlq.attempt".to_owned(), Some(number.as_bytes().to_vec()))];
-    // What no codec makes smaller.
-    let noise = |len: u32| (0..len).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect::<Vec<_>>();
     let mut records: Vec<_> = (0..30).map(|id| event(0, id)).collect();
     records.extend((0..10).map(|at| plain(0, &noise(1000 + at))));
     records.push(plain(0, &noise(10_000)));
@@ -200,7 +205,7 @@ fn what_the_topic_cannot_take_stands_in_the_file_that_its_copy_names() {
 
     let copies = sink.copies();
     let values: Vec<_> = copies.iter().map(|(at, copies)| (at.1, copies[0].value.as_ref().map(Vec::len))).collect();
-    let whole = (0..10).map(|at| (30 + at, Some(1000 + usize::try_from(at).unwrap())));
+    let whole = (0..10).map(|at| (30 + at as i64, Some(1000 + at)));
     assert_eq!(values, whole.chain([(40, None), (42, Some(2))]).collect::<Vec<_>>());
     assert_eq!(copies[&(0, 42)][0].header("eventsink.dlq.attempt"), Some("3"));
     let object = copies[&(0, 40)][0].header("eventsink.dlq.object").unwrap();
