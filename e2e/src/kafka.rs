@@ -85,7 +85,7 @@ impl Kafka {
         static SHARED: OnceLock<Kafka> = OnceLock::new();
         SHARED.get_or_init(|| {
             let (addresses, held) = rig::server("kafka");
-            Self { addresses, held: held }
+            Self { addresses, held }
         })
     }
 
@@ -93,7 +93,7 @@ impl Kafka {
     #[must_use]
     pub fn own() -> Self {
         let (addresses, held) = rig::own_server("kafka", &[]);
-        Self { addresses, held: held }
+        Self { addresses, held }
     }
 
     /// Ends the server; its data stays. Only on one of the test's own.

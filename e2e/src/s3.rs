@@ -35,7 +35,7 @@ impl S3 {
         static SHARED: OnceLock<S3> = OnceLock::new();
         SHARED.get_or_init(|| {
             let (at, held) = rig::server("s3");
-            Self { at, held: held }
+            Self { at, held }
         })
     }
 
@@ -43,14 +43,14 @@ impl S3 {
     #[must_use]
     pub fn read_only() -> Self {
         let (at, held) = rig::own_server("s3", &[("S3_READ_ONLY", "1")]);
-        Self { at, held: held }
+        Self { at, held }
     }
 
     /// A server of the test's own, which it may stop.
     #[must_use]
     pub fn own() -> Self {
         let (at, held) = rig::own_server("s3", &[]);
-        Self { at, held: held }
+        Self { at, held }
     }
 
     /// Ends the server; its data stays. Only on one of the test's own.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
 use std::time::Duration;
 
 use eventsink_e2e::collector::{Collector, attributes};
@@ -122,8 +123,10 @@ fn hex(bytes: &[u8]) -> String {
 fn a_collector_that_is_away_is_one_line_in_the_log() {
     let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
     let space = Workspace::new();
-    let mut worker = lands_all_without(&space, &format!("http://{free}/v1/traces"));
+    let (mut worker, topic) = lands_all_without(&space, &format!("http://{free}/v1/traces"));
     worker.wait_until_log_says(&["traces are lost"]);
+    // More to lose, at the latest when the worker stops.
+    lands(&mut worker, &topic, &Mix { seed: 2, ..Mix::of(10, 2) }, &space.join("more.csv"));
     assert_eq!(worker.terminate().code(), Some(0), "{}", worker.log());
     let lines = worker.log().lines().filter(|line| line.contains("the collector does not take them")).count();
     assert_eq!(lines, 1, "{}", worker.log());
@@ -134,12 +137,12 @@ fn a_collector_that_hangs_delays_nothing() {
     // The system takes the connection; nobody ever reads from it.
     let hangs = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let space = Workspace::new();
-    let mut worker = lands_all_without(&space, &format!("http://{}/v1/traces", hangs.local_addr().unwrap()));
+    let (mut worker, _) = lands_all_without(&space, &format!("http://{}/v1/traces", hangs.local_addr().unwrap()));
     assert_eq!(worker.terminate().code(), Some(0), "{}", worker.log());
     worker::one_line_with(&worker.log(), &["the last traces are lost"]);
 }
 
-fn lands_all_without(space: &Workspace, endpoint: &str) -> Worker {
+fn lands_all_without(space: &Workspace, endpoint: &str) -> (Worker, String) {
     let kafka = Kafka::shared();
     let topic = kafka.create_topic("untraced", 2);
     let folder = space.join("lake");
@@ -150,11 +153,16 @@ fn lands_all_without(space: &Workspace, endpoint: &str) -> Worker {
     let config = settings::write(space.join("sink.yaml"), &settings);
     let mut worker = Worker::start(&config, space.join("worker.log"), &[]);
     worker.wait_until_ready();
-    produce(kafka, &topic, &Mix { pace: Some(1000), ..Mix::of(2000, 2) }, &list);
+    lands(&mut worker, &topic, &Mix { pace: Some(1000), ..Mix::of(2000, 2) }, &list);
+    verify(&list, &topic, &target);
+    (worker, topic)
+}
+
+fn lands(worker: &mut Worker, topic: &str, mix: &Mix, list: &Path) {
+    let kafka = Kafka::shared();
+    produce(kafka, topic, mix, list);
     patiently(Duration::from_secs(60), "the group has committed everything", || {
         worker.assert_alive();
-        kafka.drained(&topic, &topic)
+        kafka.drained(topic, topic)
     });
-    verify(&list, &topic, &target);
-    worker
 }
