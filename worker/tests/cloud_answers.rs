@@ -357,8 +357,8 @@ async fn a_key_of_the_customer_comes_along_with_every_request() {
     let key = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
     for mut headers in encryption_headers(Sse::Customer(Secret::new(key))).await {
         headers.sort();
-        assert_eq!(headers[..2], ["-customer-algorithm: AES256".to_owned(), format!("-customer-key: {key}")]);
-        assert!(headers[2].starts_with("-customer-key-md5: "), "{headers:?}");
+        assert_eq!([&headers[0], &headers[2]], ["-customer-algorithm: AES256", &format!("-customer-key: {key}")]);
+        assert!(headers[1].starts_with("-customer-key-md5: "), "{headers:?}");
     }
 }
 

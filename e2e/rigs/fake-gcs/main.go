@@ -42,6 +42,12 @@ func (api xmlAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	bucket, object, _ := strings.Cut(strings.TrimPrefix(r.URL.EscapedPath(), "/"), "/")
+	// Clients escape more of a name than they must; no bucket's name needs it.
+	bucket, err := url.PathUnescape(bucket)
+	if err != nil {
+		refuse(w, http.StatusBadRequest, "InvalidBucketName", err.Error())
+		return
+	}
 	if answer := api.ask(r, http.MethodGet, "/storage/v1/b/"+bucket, nil); answer.Code != http.StatusOK {
 		refuse(w, http.StatusNotFound, "NoSuchBucket", "The specified bucket does not exist.")
 		return

@@ -426,17 +426,17 @@ mod tests {
         for host in ["169.254.169.254", "metadata.google.internal"] {
             let silent = NoAnswer { host: host.into(), words: "connection refused".into(), timed_out: false };
             assert_eq!(bucket().classify("put k", &silent).kind(), StoreErrorKind::Denied);
-            let refusal = |status| Refusal {
+            let refusal = |status, code: &str| Refusal {
                 host: host.into(),
                 status,
-                code: "invalid_request".into(),
+                code: code.into(),
                 words: "Identity not found".into(),
                 retry_after: None,
             };
-            let refused = bucket().classify("put k", &refusal(400));
+            let refused = bucket().classify("put k", &refusal(400, "invalid_request"));
             assert_eq!(refused.kind(), StoreErrorKind::Denied);
             assert!(refused.message().contains("gave none") && refused.message().contains("Identity not found"));
-            assert_eq!(bucket().classify("put k", &refusal(429)).kind(), StoreErrorKind::Throttled);
+            assert_eq!(bucket().classify("put k", &refusal(429, "")).kind(), StoreErrorKind::Throttled);
         }
     }
 }
