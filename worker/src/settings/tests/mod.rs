@@ -8,6 +8,9 @@ use tempfile::TempDir;
 
 use super::{SettingsError, load};
 
+mod samples;
+mod storage;
+
 /// The least that a worker must be told.
 pub(super) const LEAST: &str = r#"
 kafka:
@@ -53,10 +56,6 @@ fn lines(folder: &Folder, error: &SettingsError) -> Vec<String> {
     let prefix = format!("{}/", folder.0.path().display());
     let lines = error.to_string().replace(&prefix, "");
     lines.lines().map(str::to_owned).collect()
-}
-
-fn sample(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../config").join(name)
 }
 
 #[test]
@@ -132,73 +131,6 @@ fn a_dead_letter_topic_that_is_read_too_is_refused_by_both_names() {
     }
     let fine = loaded(&text.replace("topic: t,", "topic: u,").replace(": 0,", ": 1,").replace("0.5", "0.5%"), &[]);
     assert_eq!(fine.dead_letter.topic.as_deref(), Some("u"));
-}
-
-#[test]
-fn the_sample_names_every_key_and_shows_the_defaults() {
-    let text = std::fs::read_to_string(sample("application.yaml")).unwrap();
-    let mut shown = loaded(&text, &[]);
-    let mut expected = Settings::default();
-    expected.kafka.bootstrap_servers = shown.kafka.bootstrap_servers.clone();
-    expected.kafka.consumer.group_id = "eventsink".to_owned();
-    expected.kafka.consumer.topics = ["user-events"].into_iter().collect();
-    expected.storage.backend = Backend::File;
-    expected.storage.file.base_path = std::mem::take(&mut shown.storage.file.base_path);
-    shown.storage.file = expected.storage.file.clone();
-    assert_eq!(shown, expected);
-
-    let uncommented = text.lines().map(|line| match line.trim_start().strip_prefix('#') {
-        Some(key) if key.starts_with(|c: char| c.is_ascii_lowercase()) => line.replacen('#', "", 1),
-        _ => line.to_owned(),
-    });
-    let uncommented = uncommented.collect::<Vec<_>>().join("\n");
-    let document = super::yaml::read("sample", &uncommented, &BTreeMap::new()).unwrap();
-    let mut in_sample = Vec::new();
-    keys_of_config(&document.table, "", &mut in_sample);
-    in_sample.sort();
-    let mut in_types = Vec::new();
-    let types = serde_json::to_value(Settings::default()).unwrap();
-    keys_of_json(&types, "", &mut in_types);
-    in_types.sort();
-    assert_eq!(in_sample, in_types);
-}
-
-fn keys_of_config(table: &config::Map<String, config::Value>, path: &str, keys: &mut Vec<String>) {
-    for (key, value) in table {
-        let path = format!("{path}/{key}");
-        match &value.kind {
-            config::ValueKind::Table(inner) => keys_of_config(inner, &path, keys),
-            _ => keys.push(path),
-        }
-    }
-}
-
-fn keys_of_json(value: &serde_json::Value, path: &str, keys: &mut Vec<String>) {
-    for (key, value) in value.as_object().into_iter().flatten() {
-        let path = format!("{path}/{key}");
-        match value {
-            serde_json::Value::Object(_) => keys_of_json(value, &path, keys),
-            _ => keys.push(path),
-        }
-    }
-}
-
-#[test]
-fn the_production_sample_loads_over_the_main_one() {
-    let env = [
-        ("EVENTSINK_ENV", "production"),
-        ("KAFKA_BROKERS", "k:9093"),
-        ("KAFKA_USERNAME", "u"),
-        ("KAFKA_PASSWORD", "p"),
-        ("CONSUMER_GROUP", "g"),
-        ("TOPICS", "t"),
-        ("S3_BUCKET", "b"),
-    ];
-    let env = env.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let settings = load(&sample("application.yaml"), &BTreeMap::from(env)).unwrap();
-    assert_eq!(settings.storage.backend, Backend::S3);
-    assert_eq!(settings.storage.s3.base_path, "events");
-    assert_eq!(settings.warnings(), Vec::<String>::new());
 }
 
 #[test]
@@ -381,108 +313,6 @@ fn pairs_come_together() {
 }
 
 /// The mistakes of a section `storage`, without their sources.
-fn mistakes_of(storage: &str) -> Vec<String> {
-    let text = LEAST.replace("storage: {backend: file, file: {base_path: ./out}}", &format!("storage: {storage}"));
-    let lines = mistakes(&text, &[]).into_iter();
-    lines.map(|line| line.split(" (from").next().unwrap_or_default().to_owned()).collect()
-}
-
-#[test]
-fn each_cloud_is_asked_for_its_place() {
-    let mut missing = mistakes_of("{backend: azure}");
-    missing.extend(mistakes_of("{backend: gcs}"));
-    assert_eq!(
-        missing,
-        [
-            "storage.azure.account: is missing; it must be the name of a storage account, since storage.backend is azure",
-            "storage.azure.container: is missing; it must be the name of a container, since storage.backend is azure",
-            "storage.gcs.bucket: is missing; it must be the name of a bucket, since storage.backend is gcs",
-        ]
-    );
-    assert_eq!(
-        mistakes_of("{backend: azure, azure: {account: a.b, container: 'c/d', base_path: 'x/../y', endpoint: acme}}"),
-        [
-            "storage.azure.account: \"a.b\" is not allowed; it must be the bare name of a storage account",
-            "storage.azure.base_path: \"x/../y\" is not allowed; it must be a prefix without `.` and `..`",
-            "storage.azure.container: \"c/d\" is not allowed; it must be the bare name of a container",
-            "storage.azure.endpoint: \"acme\" is not allowed; it must be a URL such as https://myaccount.blob.core.windows.net",
-        ]
-    );
-}
-
-#[test]
-fn credentials_of_azure_are_of_one_kind_and_whole() {
-    let with = |keys: &str| mistakes_of(&format!("{{backend: azure, azure: {{account: a, container: c, {keys}}}}}"));
-    assert_eq!(
-        with("access_key: aHVudGVyMg==, sas_token: 'sv=1&sig=hunter2'"),
-        ["storage.azure.sas_token: is given, and so is storage.azure.access_key; give one of them"]
-    );
-    assert_eq!(
-        with("client_secret: hunter2, client_id: id"),
-        ["storage.azure.tenant_id: is missing; it must be the id that storage.azure.client_secret belongs to"]
-    );
-    assert_eq!(
-        with("access_key: hunter2!"),
-        ["storage.azure.access_key: *** is not allowed; it must be a key in base64, as the portal shows it"]
-    );
-    assert_eq!(
-        with("sas_token: 'https://a.blob.core.windows.net/c?sig=hunter2'"),
-        ["storage.azure.sas_token: *** is not allowed; it must be a shared access signature such as sv=...&sig=..., \
-         without the URL before it"]
-    );
-}
-
-#[test]
-fn an_azure_account_may_be_in_the_path_of_its_endpoint() {
-    let text = |endpoint: &str| {
-        let azure = format!("azure: {{account: a, container: c, endpoint: '{endpoint}', insecure_http: true}}");
-        LEAST.replace("backend: file,", &format!("backend: azure, {azure},"))
-    };
-    for endpoint in ["http://127.0.0.1:10000/a", "https://a.example.com/", "https://azurite:10000/a/"] {
-        assert_eq!(loaded(&text(endpoint), &[]).warnings().len(), 1, "{endpoint}");
-    }
-    for endpoint in ["http://h/a/b", "https:///a", "https://h?a=b"] {
-        assert_eq!(mistakes(&text(endpoint), &[]).len(), 1, "{endpoint}");
-    }
-}
-
-#[test]
-fn encryption_takes_the_key_of_its_kind_and_no_other() {
-    let with = |sse: &str| mistakes_of(&format!("{{backend: s3, s3: {{bucket: b, sse: {{{sse}}}}}}}"));
-    let absent = "absent unless storage.s3.sse.type is";
-    assert_eq!(
-        with("type: s3, kms_key_id: arn, bucket_key: true, customer_key: hunter2"),
-        [
-            format!("storage.s3.sse.bucket_key: true is not allowed; it must be {absent} kms"),
-            format!("storage.s3.sse.customer_key: *** is not allowed; it must be {absent} customer"),
-            format!("storage.s3.sse.kms_key_id: \"arn\" is not allowed; it must be {absent} kms or kms_dsse"),
-        ]
-    );
-    let bytes = "32 bytes in base64";
-    assert_eq!(
-        with("type: customer"),
-        [format!("storage.s3.sse.customer_key: is missing; it must be {bytes}, since storage.s3.sse.type is customer")]
-    );
-    assert_eq!(
-        with("type: customer, customer_key: aHVudGVyMg=="),
-        [format!("storage.s3.sse.customer_key: *** is not allowed; it must be {bytes}")]
-    );
-    assert_eq!(
-        with("type: aes256"),
-        ["storage.s3.sse.type: \"aes256\" is not allowed; it must be one of none, s3, kms, kms_dsse, customer"]
-    );
-}
-
-#[test]
-fn waiting_for_a_cloud_has_bounds() {
-    assert_eq!(
-        mistakes_of("{backend: gcs, gcs: {bucket: b}, timeouts: {connect: 1ms, request: 2h}}"),
-        [
-            "storage.timeouts.connect: 1ms is not allowed; it must be 100ms to 10m",
-            "storage.timeouts.request: 2h is not allowed; it must be 1s to 1h",
-        ]
-    );
-}
 
 #[test]
 fn no_secret_is_shown_wherever_it_is_misplaced() {
@@ -530,23 +360,6 @@ fn a_secret_comes_from_its_file_without_the_newline_at_its_end() {
 }
 
 #[test]
-fn only_names_of_extension_attributes_are_columns_and_each_once() {
-    let of = |names: &str| mistakes(LEAST, &[("EVENTSINK__STORAGE__COLUMNS", names)]);
-    for name in ["Tenant", "tenant-id", "a_b", "ü", "1st", "id", "specversion", "data", "extensions", "dt", "pid"] {
-        let line = format!(
-            "storage.columns: {name:?} is not allowed; it must be names of extension attributes: a-z and 0-9 with a \
-             letter first, no attribute or column that every file has, not dt or pid (from variable \
-             EVENTSINK__STORAGE__COLUMNS)"
-        );
-        assert_eq!(of(&format!("tenant, {name}")), [line]);
-    }
-    assert!(of("tenant, region, tenant")[0].contains("\"tenant\" twice"));
-    let names = |count: u32| (0..count).map(|n| format!("a{n}")).collect::<Vec<_>>().join(",");
-    assert!(of(&names(33))[0].contains("33 names"));
-    assert_eq!(loaded(LEAST, &[("EVENTSINK__STORAGE__COLUMNS", &names(32))]).storage.columns.len(), 32);
-}
-
-#[test]
 fn a_secret_given_twice_or_not_readable_is_a_mistake() {
     let env = [
         ("EVENTSINK__KAFKA__SASL__PASSWORD", "p"),
@@ -560,14 +373,6 @@ fn a_secret_given_twice_or_not_readable_is_a_mistake() {
             "kafka.sasl.username_file: cannot read not-there: No such file or directory (os error 2) (from variable EVENTSINK__KAFKA__SASL__USERNAME_FILE)",
         ]
     );
-}
-
-#[test]
-fn an_endpoint_without_encryption_must_be_asked_for() {
-    let text = LEAST.replace("backend: file", "backend: s3, s3: {bucket: b, endpoint: 'http://minio:9000'}");
-    assert_eq!(mistakes(&text, &[]).len(), 1);
-    let settings = loaded(&text, &[("EVENTSINK__STORAGE__S3__INSECURE_HTTP", "true")]);
-    assert_eq!(settings.warnings().len(), 1);
 }
 
 #[test]
