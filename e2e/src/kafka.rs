@@ -11,7 +11,7 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::rig::{self, Held};
+use crate::rig::{self, Held, patiently};
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -174,7 +174,7 @@ impl Kafka {
 
     /// Makes a topic that was deleted, empty, under another id.
     pub fn restore_topic(&self, name: &str, partitions: i32) {
-        rig::patiently(TIMEOUT, "the topic is made again", || self.create(name, partitions, &[]));
+        patiently(TIMEOUT, "the topic is made again", || self.create(name, partitions, &[]));
     }
 
     /// Deletes a topic and makes it again, empty, under another id.
@@ -203,6 +203,17 @@ impl Kafka {
     pub fn delete_topic(&self, name: &str) {
         let results = wait(self.admin().delete_topics(&[name], &AdminOptions::new()));
         assert!(matches!(results.as_deref(), Ok([Ok(_)])), "cannot delete topic {name}: {results:?}");
+    }
+
+    /// Deletes a group and with it all its commits, once its last member is gone for good.
+    pub fn delete_group(&self, group: &str) {
+        patiently(Duration::from_secs(60), "the group is deleted", || {
+            let results = wait(self.admin().delete_groups(&[group], &AdminOptions::new()));
+            match results.as_deref() {
+                Ok([Ok(_)]) => Ok(()),
+                _ => Err(format!("{results:?}")),
+            }
+        });
     }
 
     /// For each partition of the topic the group's committed offset (0 without one) and the end of the log.

@@ -223,7 +223,7 @@ const KINDS: &[(&str, &str)] = &[
     ("delivery.*", PRODUCER),
 ];
 
-const PRODUCER: &str = "it is an option of producers, and a sink consumes";
+const PRODUCER: &str = "it is an option of producers, and the one for dead letters is set up so that each arrives";
 
 /// Why an option is not passed on: the reason, and the key to use where there is one. `None` for those of
 /// [`PASSED_ON`]; `Some(None)` for names that nobody knows here.

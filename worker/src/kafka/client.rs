@@ -91,6 +91,11 @@ pub fn log_reader(kafka: &Kafka, prefetch: usize) -> Result<Arc<BaseConsumer<Con
 /// # Errors
 /// As [`consumer`].
 pub fn producer(kafka: &Kafka, largest: usize) -> Result<Arc<FutureProducer<Context>>, ClientError> {
+    let config = producer_config(kafka, largest);
+    create(kafka, |context| config.create_with_context(context), FutureProducer::client)
+}
+
+fn producer_config(kafka: &Kafka, largest: usize) -> ClientConfig {
     let mut config = ClientConfig::new();
     config
         .set("client.id", "eventsink")
@@ -108,7 +113,8 @@ pub fn producer(kafka: &Kafka, largest: usize) -> Result<Arc<FutureProducer<Cont
         .set("allow.auto.create.topics", "false")
         .set("reconnect.backoff.max.ms", "5000");
     security(&mut config, kafka);
-    create(kafka, |context| config.create_with_context(context), FutureProducer::client)
+    options(&mut config, kafka);
+    config
 }
 
 fn config(kafka: &Kafka, prefetch: usize) -> ClientConfig {
@@ -141,13 +147,26 @@ fn config(kafka: &Kafka, prefetch: usize) -> ClientConfig {
         config.set("client.rack", rack);
     }
     security(&mut config, kafka);
-    options(&mut config, kafka, prefetch);
+    options(&mut config, kafka);
+    reading_options(&mut config, kafka, prefetch);
     config
 }
 
-/// What users ask for beyond our own settings; checked by the loader to break none of them.
-fn options(config: &mut ClientConfig, kafka: &Kafka, prefetch: usize) {
-    for (name, value) in kafka.options.iter() {
+/// What users ask for beyond our own settings, for a client of any kind; checked by the loader to break none of them.
+fn options(config: &mut ClientConfig, kafka: &Kafka) {
+    for (name, value) in kafka.options.iter().filter(|(name, _)| !is_for_reading(name)) {
+        config.set(name, value);
+    }
+}
+
+/// Options that only consumers take.
+fn is_for_reading(name: &str) -> bool {
+    ["fetch.", "queued.", "max.partition.fetch."].iter().any(|group| name.starts_with(group))
+}
+
+/// Those of the options that say how much is read ahead.
+fn reading_options(config: &mut ClientConfig, kafka: &Kafka, prefetch: usize) {
+    for (name, value) in kafka.options.iter().filter(|(name, _)| is_for_reading(name)) {
         config.set(name, value);
     }
     // Read-ahead at most four times of what is meant for it, a quarter of the budget, where only the process knows it.
@@ -257,5 +276,18 @@ mod tests {
         let config = config(&kafka, 1 << 20);
         assert_eq!(config.get("sasl.mechanism"), Some("OAUTHBEARER"));
         assert_eq!(config.get("sasl.password"), None);
+    }
+
+    #[test]
+    fn whoever_reaches_the_brokers_does_so_as_the_options_say() {
+        let options =
+            serde_json::json!({"options": {"ssl.endpoint.identification.algorithm": "none", "fetch.min.bytes": "7"}});
+        let kafka: Kafka = serde_json::from_value(options).unwrap();
+        let get = |config: &ClientConfig, name: &str| config.get(name).map(str::to_owned);
+        for config in [config(&kafka, 1 << 20), producer_config(&kafka, 1 << 20)] {
+            assert_eq!(get(&config, "ssl.endpoint.identification.algorithm").as_deref(), Some("none"));
+        }
+        assert_eq!(get(&config(&kafka, 1 << 20), "fetch.min.bytes").as_deref(), Some("7"));
+        assert_eq!(get(&producer_config(&kafka, 1 << 20), "fetch.min.bytes"), None);
     }
 }

@@ -50,7 +50,7 @@ pub enum Done {
     FilesPut(Result<(), String>),
     /// The copy of dead letters.
     DeadCopied(Result<(), String>),
-    /// Which files of an adopted cut are missing, and its rules when they are not ours.
+    /// Which files of an adopted cut are missing, and if some are its rules when they are not ours.
     FilesChecked {
         /// Places in the manifest.
         result: Result<Vec<usize>, String>,

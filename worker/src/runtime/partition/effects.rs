@@ -1,6 +1,6 @@
 //! Carrying out what the machine of a partition decides: encoding here and now, the rest on tasks that report back.
 
-use super::{Flight, Partition, Replay, policy};
+use super::{Flight, Partition, Replay};
 use crate::cut::{CutPlan, Effect, HoldReason, Input, MANIFEST_VERSION, Manifest};
 use crate::events::DECODER_VERSION;
 use crate::files::{Close, EncodedFile, FileKind, Format, read_footer};
@@ -39,7 +39,6 @@ impl Partition {
             Effect::CheckFiles(manifest) => self.check_files(manifest),
             Effect::Replay(manifest) => {
                 info!(partition = %at, from = manifest.from, to = manifest.to, "reading an unfinished cut again");
-                self.policy = policy(&self.rules);
                 let moved = (manifest.from, self.shared.now());
                 let missing = std::mem::take(&mut self.missing);
                 self.replay = Some(Replay { manifest, missing, generation: 0, moved });
@@ -98,7 +97,7 @@ impl Partition {
             epoch: plan.epoch,
             prev: plan.prev,
             nonce,
-            rules: self.rules.digest(),
+            rules: self.shared.rules.digest(),
             decoder_version: DECODER_VERSION,
             files: files.iter().map(|file| file.plan.clone()).collect(),
             dead: plan.dead,
@@ -171,13 +170,16 @@ impl Partition {
         info!(partition = %self.at, from = manifest.from, to = manifest.to, nonce = manifest.nonce, "adopting a cut");
         let traced = self.traces.adopts((manifest.from, manifest.to), &manifest.nonce);
         let ledger = self.shared.session.ledger().clone();
-        let ours = manifest.rules == self.rules.digest();
+        let ours = manifest.rules == self.shared.rules.digest();
         let names = self.name_losses();
         self.spawn(async move {
             names.await;
             let _step = traced.check();
             let result = ledger.missing_files(&manifest).await;
-            let rules = if ours { None } else { Some(ledger.rules(&manifest.rules).await) };
+            let rules = match &result {
+                Ok(missing) if !ours && !missing.is_empty() => Some(ledger.rules(&manifest.rules).await),
+                _ => None,
+            };
             Done::FilesChecked { result, rules }
         });
     }
@@ -208,12 +210,10 @@ impl Partition {
         let step = self.traces.closes((manifest.from, manifest.to), &manifest.nonce, "adopted").encode();
         let encoded = writer.and_then(|writer| writer.finish(&close)).map_err(|e| e.to_string());
         drop(step);
-        self.rules = Arc::clone(&self.shared.rules);
-        self.policy = policy(&self.rules);
         let result = encoded.and_then(|files| {
             let files = in_plan_order(files, &manifest)?;
             let differs = |at: &&usize| !incomplete && !is_whole(&files[**at]);
-            if let Some(at) = missing.iter().find(differs) {
+            if let Some(at) = missing.files.iter().find(differs) {
                 return Err(format!(
                     "decoder {DECODER_VERSION} does not give the rows of {} that decoder {} promised in manifest {}: \
                      run that version again",
@@ -236,8 +236,6 @@ impl Partition {
         self.writer = None;
         self.flight = None;
         self.replay = None;
-        self.rules = Arc::clone(&self.shared.rules);
-        self.policy = policy(&self.rules);
         self.shared.budget.change(&mut self.held_writer, 0);
         self.shared.budget.change(&mut self.held_bodies, 0);
         self.shared.budget.sub(std::mem::take(&mut self.waiting_bytes));

@@ -41,11 +41,19 @@ struct Waiting {
 /// A cut whose rows are read again.
 struct Replay {
     manifest: Manifest,
-    /// Files that the store does not have; only they are compared, since rows of the others may be gone by now.
-    missing: Vec<usize>,
+    missing: Missing,
     generation: u64,
     /// Last sign of progress: next offset and when it moved.
     moved: (i64, Now),
+}
+
+/// What an adopted cut lacks.
+#[derive(Default)]
+struct Missing {
+    /// Files that the store does not have; only they are compared, since rows of the others may be gone by now.
+    files: Vec<usize>,
+    /// The rules of the cut, by which its records are read again.
+    rules: Arc<Rules>,
 }
 
 /// The closed cut whose files are on their way.
@@ -68,10 +76,8 @@ pub(super) struct Partition {
     machine: Machine,
     shared: Arc<Shared>,
     identity: Option<Arc<Identity>>,
-    /// Rows of the open cut, under the rules in force for it.
+    /// Rows of the open cut.
     writer: Option<CutWriter>,
-    rules: Arc<Rules>,
-    policy: Policy,
     /// The manifest whose rows are being read again.
     replay: Option<Replay>,
     /// Losses whose names must be in the bucket before the next file is.
@@ -87,7 +93,7 @@ pub(super) struct Partition {
     /// The commit whose answer is awaited.
     committing: Option<i64>,
     /// Files that the last check did not find.
-    missing: Vec<usize>,
+    missing: Missing,
     /// Bytes taken from the budget for the writer and for bodies.
     held_writer: usize,
     held_bodies: usize,
@@ -104,7 +110,6 @@ impl Partition {
     pub fn new(at: TopicPartition, eras: Arc<AtomicU64>, shared: Arc<Shared>) -> Self {
         let born = eras.fetch_add(1, Ordering::Relaxed);
         let (machine, first) = Machine::new(shared.orders);
-        let rules = Arc::clone(&shared.rules);
         let mut partition = Self {
             traces: CutTraces::new(shared.traces.clone(), at.clone()),
             at,
@@ -112,8 +117,6 @@ impl Partition {
             born,
             era: born,
             machine,
-            policy: policy(&rules),
-            rules,
             shared,
             identity: None,
             writer: None,
@@ -127,7 +130,7 @@ impl Partition {
             tasks: Vec::new(),
             generation: 0,
             committing: None,
-            missing: Vec::new(),
+            missing: Missing::default(),
             held_writer: 0,
             held_bodies: 0,
             exceeds: false,
@@ -203,18 +206,18 @@ impl Partition {
             Done::FilesPut(result) => self.input(Input::FilesPut(result)),
             Done::DeadCopied(result) => self.input(Input::DeadCopied(result)),
             Done::FilesChecked { result, rules } => {
-                match rules {
-                    Some(Ok(rules)) => self.rules = Arc::new(rules),
+                let rules = match rules {
+                    Some(Ok(rules)) => Arc::new(rules),
                     Some(Err(error)) => {
                         let detail = error.to_string();
                         return self.input(Input::Stuck { reason: error.hold(0).reason, detail });
                     }
-                    None => {}
-                }
+                    None => Arc::clone(&self.shared.rules),
+                };
                 if result.as_ref().is_ok_and(Vec::is_empty) {
                     self.traces.lands();
                 }
-                self.missing = result.clone().unwrap_or_default();
+                self.missing = Missing { files: result.clone().unwrap_or_default(), rules };
                 self.input(Input::FilesChecked(result));
             }
             Done::LogRange { generation, low, high } => self.log_range(generation, low, high),
@@ -333,7 +336,8 @@ impl Partition {
         if self.machine.planned_filtered() {
             return Ok(Outcome::Filtered);
         }
-        let decoded = decode(record, Place { topic: &self.at.topic, partition: self.at.partition }, &self.policy);
+        let at = Place { topic: &self.at.topic, partition: self.at.partition };
+        let decoded = decode(record, at, &policy(self.rules()));
         if let Decoded::Filtered(_) = decoded {
             self.shared.metrics.filtered.inc();
             return Ok(Outcome::Filtered);
@@ -360,9 +364,14 @@ impl Partition {
         }
     }
 
+    /// What the records that come now are read under: a cut that is read again under its own rules, all else under ours.
+    fn rules(&self) -> &Arc<Rules> {
+        self.replay.as_ref().map_or(&self.shared.rules, |replay| &replay.missing.rules)
+    }
+
     fn new_writer(&self) -> Result<CutWriter, EncodeError> {
         let identity = self.identity();
-        let rules = Arc::clone(&self.rules);
+        let rules = Arc::clone(self.rules());
         match &self.replay {
             Some(replay) => CutWriter::following(rules, identity, self.shared.encoding, &replay.manifest.files),
             None => Ok(CutWriter::new(rules, identity, self.shared.encoding)),
