@@ -5,6 +5,7 @@
 
 pub mod azure;
 pub mod collector;
+pub mod folder;
 pub mod gcs;
 mod http;
 pub mod kafka;

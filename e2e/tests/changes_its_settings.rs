@@ -3,10 +3,11 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use eventsink_e2e::{Access, Kafka, Mix, Target, Worker, Workspace, patiently, produce, settings, sink, worker};
+use eventsink_e2e::{
+    Access, Kafka, Mix, Target, Worker, Workspace, folder, patiently, produce, settings, sink, worker,
+};
 use serde_json::Value;
 
 const SOON: Duration = Duration::from_secs(60);
@@ -34,26 +35,18 @@ fn an_adopted_cut_does_not_hand_its_rules_on_to_the_next_one() {
     first.kill9();
     // Neither a mark nor a commit says now that the newest cut is finished: it is adopted.
     kafka.delete_group(&topic);
-    let marks: Vec<PathBuf> =
-        files(&folder).into_iter().filter(|path| path.parent().is_some_and(|p| p.ends_with("done"))).collect();
-    marks.iter().for_each(|mark| std::fs::remove_file(mark).expect("a mark"));
+    folder::remove_done_marks(&folder);
     settings["storage"]["format"] = "avro".into();
     let (mut second, config) = land(&settings, "second.log");
     assert!(second.log().contains("adopting a cut"), "{}", second.log());
     second.terminate();
 
     worker::audit(&config);
-    let planned = files(&folder.join(&topic)).into_iter().map(|path| {
+    let planned = folder::files(&folder.join(&topic)).into_iter().map(|path| {
         let (name, format) = (path.file_stem().expect("a name"), path.extension().expect("a format"));
         let offset = name.to_str().and_then(|name| name.split_once("_offset")?.1.split('_').next()).expect("an offset");
         (offset.parse::<u64>().expect("a number") < RECORDS, format.to_owned())
     });
     let planned: BTreeSet<(bool, OsString)> = planned.collect();
     assert_eq!(planned, BTreeSet::from([(true, "parquet".into()), (false, "avro".into())]));
-}
-
-/// All files below a folder.
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
-    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
 }

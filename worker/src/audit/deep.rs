@@ -44,29 +44,52 @@ impl Cover {
     }
 
     /// One more file was looked at; `None` when its rows say nothing, because of a finding or an accepted loss.
-    /// True when it was the last one and every file had its rows.
-    pub fn add(&mut self, kind: FileKind, offsets: Option<Vec<i64>>) -> bool {
+    pub fn add(&mut self, kind: FileKind, offsets: Option<Vec<i64>>) {
         self.left = self.left.saturating_sub(1);
         match (offsets, kind) {
-            (Some(offsets), FileKind::Rows) => self.rows.extend(offsets),
-            (Some(offsets), FileKind::DeadLetters) => self.dead.extend(offsets),
-            (None, _) => self.whole = false,
+            (Some(offsets), FileKind::Rows) if self.whole => self.rows.extend(offsets),
+            (Some(offsets), FileKind::DeadLetters) if self.whole => self.dead.extend(offsets),
+            (Some(_), _) => {}
+            (None, _) => *self = Self { left: self.left, whole: false, rows: Vec::new(), dead: Vec::new() },
         }
-        self.left == 0 && self.whole
+    }
+
+    /// True when the last file was looked at.
+    pub fn is_full(&self) -> bool {
+        self.left == 0
     }
 
     /// What does not add up: dead letters are exactly the dead offsets, and rows all others without another fate.
+    /// Nothing is said of a cut of which some file had no rows to judge by.
     pub fn judge(mut self, key: &str, manifest: &Manifest) -> Option<Finding> {
+        if !self.whole {
+            return None;
+        }
         self.rows.sort_unstable();
         self.dead.sort_unstable();
-        let fates = [&manifest.dead, &manifest.filtered, &manifest.absent, &manifest.lost];
-        let due = (manifest.from..manifest.to).filter(|offset| !fates.iter().any(|fate| fate.contains(*offset)));
+        let due = rest(manifest).into_iter().flat_map(|(from, to)| from..to);
         let wrong = first_difference(self.rows.into_iter(), due, "row").or_else(|| {
             first_difference(self.dead.into_iter(), manifest.dead.iter().flat_map(|(from, to)| from..to), "dead letter")
         })?;
         let what = format!("the files it plans do not hold its offsets, each once: {wrong}");
         Some(Finding::new(FindingKind::ChangedRows, key, what, "restore manifest and files as they were written"))
     }
+}
+
+/// The offsets of a cut that are neither dead, filtered, absent nor lost, as ascending ranges.
+fn rest(manifest: &Manifest) -> Vec<(i64, i64)> {
+    let fates = [&manifest.dead, &manifest.filtered, &manifest.absent, &manifest.lost];
+    let mut taken: Vec<(i64, i64)> = fates.iter().flat_map(|fate| fate.iter()).collect();
+    taken.sort_unstable();
+    let mut rest = Vec::new();
+    let mut at = manifest.from;
+    for (from, to) in taken.into_iter().chain([(manifest.to, manifest.to)]) {
+        if at < from {
+            rest.push((at, from));
+        }
+        at = at.max(to);
+    }
+    rest
 }
 
 /// The first place where two ascending sequences part.
@@ -104,15 +127,18 @@ mod tests {
     }
 
     /// Offsets 0 to 5, of which 1 is dead and 4 filtered.
-    fn told(rows: &[i64], dead: &[i64]) -> Option<String> {
+    fn manifest() -> Manifest {
         let manifest = serde_json::json!({
             "version": 1, "ledger": "l", "topic": "t", "partition": 0, "from": 0, "to": 6, "epoch": 0,
             "prev": "genesis", "nonce": "n", "rules": "r", "decoder_version": 1, "files": [],
             "dead": [[1, 2]], "filtered": [[4, 5]], "absent": [], "lost": []
         });
-        let manifest: Manifest = serde_json::from_value(manifest).unwrap();
+        serde_json::from_value(manifest).unwrap()
+    }
+
+    fn told(rows: &[i64], dead: &[i64]) -> Option<String> {
         let cover = Cover { left: 0, whole: true, rows: rows.to_vec(), dead: dead.to_vec() };
-        cover.judge("m", &manifest).map(|finding| finding.what)
+        cover.judge("m", &manifest()).map(|finding| finding.what)
     }
 
     #[test]
@@ -127,10 +153,16 @@ mod tests {
     #[test]
     fn a_cut_is_judged_after_its_last_file_and_only_when_all_had_their_rows() {
         let mut cover = Cover::of(2);
-        assert!(!cover.add(FileKind::Rows, Some(vec![1])));
-        assert!(cover.add(FileKind::DeadLetters, Some(vec![2])));
-        let mut broken = Cover::of(2);
-        assert!(!broken.add(FileKind::Rows, None));
-        assert!(!broken.add(FileKind::Rows, Some(vec![1])));
+        cover.add(FileKind::Rows, Some(vec![0, 2, 2, 3]));
+        assert!(!cover.is_full());
+        cover.add(FileKind::DeadLetters, Some(vec![1]));
+        assert!(cover.is_full());
+        assert!(cover.judge("m", &manifest()).is_some());
+        let mut broken = Cover::of(3);
+        broken.add(FileKind::Rows, Some(vec![9]));
+        broken.add(FileKind::Rows, None);
+        broken.add(FileKind::Rows, Some(vec![9]));
+        assert!(broken.is_full() && broken.rows.is_empty(), "nothing is kept for a judgement that cannot be");
+        assert_eq!(broken.judge("m", &manifest()), None);
     }
 }

@@ -11,10 +11,11 @@ use rdkafka::{Message as _, Offset, TopicPartitionList};
 
 use super::report::{Claim, LogSummary};
 use super::{Finding, FindingKind, Report};
+use crate::cut::CommitNote;
 use crate::cut::manifest::{NO_TOPIC_ID, cuts_prefix};
 use crate::kafka::TopicPartition;
 use crate::kafka::client::Context;
-use crate::kafka::offsets::log_range;
+use crate::kafka::offsets::{CommittedOffset, committed, log_range};
 use crate::kafka::raw::{self, TopicId};
 
 /// How long Kafka may take to answer one question, or to send one more record.
@@ -28,7 +29,7 @@ const SHOWN: usize = 5;
 /// [`crate::kafka::client::log_reader`]. `on_progress` gets the number of partitions compared and of all.
 pub fn compare(report: &mut Report, client: &BaseConsumer<Context>, on_progress: impl Fn(usize, usize)) {
     let claims = std::mem::take(&mut report.claims);
-    let mut ids: BTreeMap<String, TopicId> = BTreeMap::new();
+    let mut ids = Ids::new();
     for (done, claim) in claims.iter().enumerate() {
         on_progress(done, claims.len());
         if let Err(words) = one(report, client, &mut ids, claim) {
@@ -42,21 +43,17 @@ pub fn compare(report: &mut Report, client: &BaseConsumer<Context>, on_progress:
     report.green = report.is_green();
 }
 
+/// What Kafka said of the topics, or why it said nothing: that is asked once for all partitions.
+type Ids = BTreeMap<String, Result<TopicId, String>>;
+
 fn key(claim: &Claim) -> String {
     cuts_prefix(&claim.id.topic, &claim.id.topic_id, claim.id.partition)
 }
 
-fn one(
-    report: &mut Report,
-    client: &BaseConsumer<Context>,
-    ids: &mut BTreeMap<String, TopicId>,
-    claim: &Claim,
-) -> Result<(), String> {
+fn one(report: &mut Report, client: &BaseConsumer<Context>, ids: &mut Ids, claim: &Claim) -> Result<(), String> {
     let topic = &claim.id.topic;
-    if !ids.contains_key(topic) {
-        ids.insert(topic.clone(), raw::topic_id(client, topic, PATIENCE)?);
-    }
-    let same = match &ids[topic] {
+    let id = ids.entry(topic.clone()).or_insert_with(|| raw::topic_id(client, topic, PATIENCE));
+    let same = match id.as_ref().map_err(String::clone)? {
         TopicId::Is(id) => *id == claim.id.topic_id,
         TopicId::None => claim.id.topic_id == NO_TOPIC_ID,
         TopicId::Gone => false,
@@ -66,7 +63,8 @@ fn one(
     if same {
         let at = TopicPartition { topic: topic.as_str().into(), partition: claim.id.partition };
         let log = log_range(client, &at, PATIENCE)?;
-        report.findings.extend(ends(claim, log));
+        let ahead = if claim.to < log.0 { committed_by(client, &at, &report.ledger)? } else { None };
+        report.findings.extend(ends(claim, log, ahead));
         let wanted = within(&claim.denied, log);
         summary.looked_for = wanted.iter().map(|(from, to)| to.abs_diff(*from)).sum();
         let found = records_in(client, &at, &wanted)?;
@@ -80,14 +78,22 @@ fn one(
     Ok(())
 }
 
-/// What the ends of the log say against the ledger.
-fn ends(claim: &Claim, (start, end): (i64, i64)) -> Option<Finding> {
+/// The group's commit, if this ledger made it: it runs ahead of the tip over offsets without a record, and of an audit
+/// that takes long by what was written meanwhile.
+fn committed_by(client: &BaseConsumer<Context>, at: &TopicPartition, ledger: &str) -> Result<Option<i64>, String> {
+    let found = committed(client, std::slice::from_ref(at), PATIENCE)?.pop().flatten();
+    let ours = |commit: &CommittedOffset| CommitNote::parse(&commit.metadata).is_some_and(|note| note.ledger == ledger);
+    Ok(found.filter(ours).map(|commit| commit.offset))
+}
+
+/// What the ends of the log say against the ledger, whose own commit may be further `ahead`.
+fn ends(claim: &Claim, (start, end): (i64, i64), ahead: Option<i64>) -> Option<Finding> {
     if end < claim.to {
         let what = format!("the log ends at {end} and the ledger at {}: the log was cut short or replaced", claim.to);
         let way_out = "a worker would hold; find out what was done to the topic";
         return Some(Finding::new(FindingKind::OtherLog, key(claim), what, way_out));
     }
-    if claim.to < start {
+    if claim.to.max(ahead.unwrap_or(0)) < start {
         let what = format!(
             "the log begins at {start} and the ledger ends at {}: what was between was deleted before it was written",
             claim.to
@@ -132,7 +138,7 @@ fn spans(ranges: &[(i64, i64)]) -> Vec<(i64, i64)> {
 fn records_in(client: &BaseConsumer<Context>, at: &TopicPartition, wanted: &[(i64, i64)]) -> Result<Vec<i64>, String> {
     let mut found = Vec::new();
     for span in spans(wanted) {
-        read(client, at, span, |offset| {
+        read(client, at, span, &mut |offset| {
             let after = wanted.partition_point(|(from, _)| *from <= offset);
             if after > 0 && offset < wanted[after - 1].1 {
                 found.push(offset);
@@ -148,12 +154,13 @@ fn read(
     client: &BaseConsumer<Context>,
     at: &TopicPartition,
     (from, to): (i64, i64),
-    mut seen: impl FnMut(i64),
+    seen: &mut dyn FnMut(i64),
 ) -> Result<(), String> {
     let mut list = TopicPartitionList::new();
     let added = list.add_partition_offset(&at.topic, at.partition, Offset::Offset(from));
     added.and_then(|()| client.assign(&list)).map_err(|error| format!("{at}: {error}"))?;
     let mut silent_since = Instant::now();
+    let mut words = "no record and no end of the log".to_owned();
     while silent_since.elapsed() < PATIENCE {
         match client.poll(Duration::from_millis(200)) {
             None => continue,
@@ -162,16 +169,19 @@ fn read(
             Some(Ok(record)) if record.offset() >= from => seen(record.offset()),
             Some(Ok(_)) => {}
             Some(Err(KafkaError::PartitionEOF(_))) => return Ok(()),
-            // What was deleted meanwhile cannot be looked for.
-            Some(Err(KafkaError::MessageConsumption(RDKafkaErrorCode::AutoOffsetReset))) => return Ok(()),
+            // What was deleted meanwhile cannot be looked for, the rest can.
+            Some(Err(KafkaError::MessageConsumption(RDKafkaErrorCode::AutoOffsetReset))) => {
+                let (start, _) = log_range(client, at, PATIENCE)?;
+                return if from < start && start < to { read(client, at, (start, to), seen) } else { Ok(()) };
+            }
             Some(Err(error)) => {
-                tracing::debug!(%at, %error, "the log is being read");
+                words = error.to_string();
                 continue;
             }
         }
         silent_since = Instant::now();
     }
-    Err(format!("{at}: no record and no end of the log within {PATIENCE:?} from offset {from}"))
+    Err(format!("{at}: reading from offset {from} for {PATIENCE:?}: {words}"))
 }
 
 #[cfg(test)]
@@ -186,10 +196,12 @@ mod tests {
 
     #[test]
     fn a_log_that_is_shorter_or_begins_later_than_the_ledger_is_told() {
-        assert_eq!(ends(&claim(10), (0, 10)), None);
-        assert_eq!(ends(&claim(10), (10, 12)), None);
-        assert_eq!(ends(&claim(10), (0, 9)).unwrap().kind, FindingKind::OtherLog);
-        assert_eq!(ends(&claim(10), (11, 12)).unwrap().kind, FindingKind::UnnamedLoss);
+        assert_eq!(ends(&claim(10), (0, 10), None), None);
+        assert_eq!(ends(&claim(10), (10, 12), None), None);
+        assert_eq!(ends(&claim(10), (0, 9), None).unwrap().kind, FindingKind::OtherLog);
+        assert_eq!(ends(&claim(10), (11, 12), None).unwrap().kind, FindingKind::UnnamedLoss);
+        assert_eq!(ends(&claim(10), (11, 12), Some(10)).unwrap().kind, FindingKind::UnnamedLoss);
+        assert_eq!(ends(&claim(10), (11, 12), Some(11)), None, "our own commit passed what is gone");
     }
 
     #[test]

@@ -26,6 +26,7 @@ pub(super) struct Partition {
 struct Tip {
     cut: Unfinished,
     totals: Totals,
+    denied: Vec<(i64, i64)>,
 }
 
 impl Partition {
@@ -41,16 +42,16 @@ impl Partition {
         let totals = chain::totals(manifest);
         let Manifest { from, to, .. } = *manifest;
         self.from.get_or_insert(from);
+        let sound = |range: &(i64, i64)| from <= range.0 && range.0 < range.1 && range.1 <= to;
+        let denied = manifest.absent.iter().chain(manifest.lost.iter()).filter(sound);
         if open {
-            let files = manifest.files.len();
             self.to.get_or_insert(from);
-            self.tip =
-                Some(Tip { cut: Unfinished { key: key.to_owned(), from, to, files, missing: Vec::new() }, totals });
+            let cut = Unfinished { key: key.to_owned(), from, to, files: manifest.files.len(), missing: Vec::new() };
+            self.tip = Some(Tip { cut, totals, denied: denied.collect() });
         } else {
             self.to = Some(to);
             self.totals.add(&totals);
-            let sound = |range: &(i64, i64)| from <= range.0 && range.0 < range.1 && range.1 <= to;
-            self.denied.extend(manifest.absent.iter().chain(manifest.lost.iter()).filter(sound));
+            self.denied.extend(denied);
         }
     }
 
@@ -84,15 +85,16 @@ impl Partition {
     /// The sums over finished cuts, the newest one if it is not finished, and in ascending order the ranges of which
     /// the ledger says that the log has no record.
     pub fn close(mut self) -> (PartitionSummary, Option<Unfinished>, Vec<(i64, i64)>) {
-        self.denied.sort_unstable();
         let unfinished = match self.tip {
             Some(tip) if tip.cut.missing.is_empty() => {
                 self.to = Some(tip.cut.to);
                 self.totals.add(&tip.totals);
+                self.denied.extend(tip.denied);
                 None
             }
             tip => tip.map(|tip| tip.cut),
         };
+        self.denied.sort_unstable();
         let from = self.from.unwrap_or(0);
         let to = self.to.unwrap_or(from);
         (PartitionSummary { partition: self.id.partition, from, to, totals: self.totals }, unfinished, self.denied)

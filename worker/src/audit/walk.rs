@@ -120,6 +120,7 @@ impl<F: Fn(u64, u64)> Walk<F> {
     /// The report, of a walk that came to its end or did not.
     pub fn close(self, end: Result<(), StoreError>) -> Report {
         let mut report = self.report;
+        let ended = end.is_ok();
         if let Err(error) = end {
             let what = format!("not everything was looked at: {error}");
             report.findings.push(Finding::new(FindingKind::NotFinished, &report.place, what, "then audit again"));
@@ -129,7 +130,10 @@ impl<F: Fn(u64, u64)> Walk<F> {
             let id = Arc::clone(&partition.id);
             let (summary, unfinished, denied) = partition.close();
             report.unfinished.extend(unfinished);
-            report.claims.push(Claim { id: PartitionId::clone(&id), to: summary.to, denied });
+            // What was not walked claims nothing.
+            if ended {
+                report.claims.push(Claim { id: PartitionId::clone(&id), to: summary.to, denied });
+            }
             topics.entry((id.topic.clone(), id.topic_id.clone())).or_default().push(summary);
         }
         let topic = |((topic, topic_id), partitions)| TopicSummary { topic, topic_id, partitions };
@@ -413,7 +417,8 @@ impl<F: Fn(u64, u64)> Walk<F> {
         let offsets = self.offsets(looked);
         let at = (cut.found.at, cut.found.from);
         let Some(cover) = self.covers.get_mut(&at) else { return };
-        if cover.add(kind, offsets)
+        cover.add(kind, offsets);
+        if cover.is_full()
             && let Some(cover) = self.covers.remove(&at)
         {
             let key = cut_key(&cut.id.topic, &cut.id.topic_id, cut.id.partition, cut.found.from);

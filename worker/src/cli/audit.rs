@@ -2,10 +2,12 @@
 //! to, and then joins no group.
 
 use super::{FAILED, SettingsFile, block_on, connected, failed, load, open, print, progress};
-use crate::audit::{Depth, Report, audit, log};
-use crate::kafka::client;
+use crate::audit::{Depth, audit, log};
+use crate::kafka::client::{self, Context};
 use clap::Args;
 use eventsink_crds::settings::Settings;
+use rdkafka::consumer::BaseConsumer;
+use std::sync::Arc;
 
 /// Bytes of the log that are read ahead.
 const PREFETCH: usize = 4 << 20;
@@ -49,6 +51,11 @@ impl Audit {
             Ok(store) => store,
             Err((code, words)) => return failed(code, &words),
         };
+        // Before hours of reading, not after.
+        let client = match self.kafka.then(|| log_reader(&settings)).transpose() {
+            Ok(client) => client,
+            Err(code) => return code,
+        };
         let depth = if self.deep { Depth::Rows } else { Depth::Footers };
         let bar = progress("auditing objects");
         let report = block_on(audit(&store, depth, |done, total| {
@@ -60,24 +67,22 @@ impl Audit {
             Ok(report) => report,
             Err(error) => return failed(FAILED, &error),
         };
-        if self.kafka
-            && let Err(code) = compare(&mut report, &settings)
-        {
-            return code;
+        if let Some(client) = client {
+            let bar = progress("comparing partitions");
+            log::compare(&mut report, &client, |done, total| {
+                bar.set_length(total as u64);
+                bar.set_position(done as u64);
+            });
+            bar.finish_and_clear();
         }
         print(&report, self.json);
         if report.is_green() { 0 } else { FAILED }
     }
 }
 
-fn compare(report: &mut Report, settings: &Settings) -> Result<(), u8> {
+/// Topics that are gone are no hindrance: their chains stand by themselves.
+fn log_reader(settings: &Settings) -> Result<Arc<BaseConsumer<Context>>, u8> {
     let kafka = &settings.kafka;
-    let (client, _) = connected(kafka, client::log_reader(kafka, PREFETCH))?;
-    let bar = progress("comparing partitions");
-    log::compare(report, &client, |done, total| {
-        bar.set_length(total as u64);
-        bar.set_position(done as u64);
-    });
-    bar.finish_and_clear();
-    Ok(())
+    let (client, _) = connected(kafka, &[], client::log_reader(kafka, PREFETCH))?;
+    Ok(client)
 }

@@ -40,7 +40,7 @@ impl Lag {
             Err((code, words)) => return failed(code, &words),
         };
         let kafka = &settings.kafka;
-        let (consumer, cluster) = match connected(kafka, client::consumer(kafka, PREFETCH)) {
+        let (consumer, cluster) = match connected(kafka, &kafka.consumer.topics, client::consumer(kafka, PREFETCH)) {
             Ok(connected) => connected,
             Err(code) => return code,
         };

@@ -128,10 +128,11 @@ fn open(settings: &Settings) -> Result<Store, (u8, String)> {
 /// A client that has shown a way into Kafka, and what the cluster says of the topics; or says why there is none.
 fn connected(
     kafka: &Kafka,
+    topics: &[String],
     client: Result<Arc<BaseConsumer<Context>>, ClientError>,
 ) -> Result<(Arc<BaseConsumer<Context>>, Cluster), u8> {
     let client = client.map_err(|error| failed(FAILED, &error))?;
-    let cluster = connect(&client, &kafka.bootstrap_servers, &kafka.consumer.topics, PATIENCE);
+    let cluster = connect(&client, &kafka.bootstrap_servers, topics, PATIENCE);
     Ok((client, cluster.map_err(|error| failed(FAILED, &error))?))
 }
 
