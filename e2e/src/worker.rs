@@ -124,11 +124,12 @@ impl Worker {
         serde_json::from_str(&body).map_err(|error| format!("{error} in {body}"))
     }
 
-    /// Value of a sample on `/metrics`, named as it stands there, labels included; `None` while there is none.
+    /// Value of a sample on `/metrics`, named as it stands there, labels included but for `sink`, which all have;
+    /// `None` while there is none.
     #[must_use]
     pub fn metric(&self, sample: &str) -> Option<f64> {
         let (_, text) = http::get(self.address, "/metrics").ok()?;
-        text.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' ')?.parse().ok())
+        text.lines().find_map(|line| without_sink(line).strip_prefix(sample)?.strip_prefix(' ')?.parse().ok())
     }
 
     /// Code and body of `GET {path}`; `None` while nobody listens.
@@ -220,6 +221,20 @@ impl Drop for Worker {
         // It may have ended already: nothing to do then.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// A sample without its label `sink`, whose value has no quotes.
+fn without_sink(line: &str) -> String {
+    let Some((before, (_, after))) =
+        line.split_once("sink=\"").and_then(|(before, rest)| Some((before, rest.split_once('"')?)))
+    else {
+        return line.to_owned();
+    };
+    match (before.strip_suffix('{'), after.strip_prefix('}'), after.strip_prefix(',')) {
+        (Some(name), Some(value), _) => format!("{name}{value}"),
+        (_, _, Some(more)) => format!("{before}{more}"),
+        _ => format!("{}{after}", before.trim_end_matches(',')),
     }
 }
 

@@ -7,7 +7,8 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use eventsink_e2e::{
-    Access, Kafka, Mechanism, Mix, S3, Target, Worker, Workspace, patiently, produce, settings, sink, worker,
+    Access, Kafka, Mechanism, Mix, Record, S3, Target, Worker, Workspace, patiently, produce, send_all, settings, sink,
+    worker,
 };
 use serde_json::json;
 
@@ -136,6 +137,7 @@ fn no_secret_and_no_payload_is_told_at_any_level() {
     let mut worker = Worker::start(&config, space.join("worker.log"), &[]);
     worker.wait_until_ready();
     produce(kafka, &topic, &Mix { invalid_per_thousand: 100, ..Mix::of(300, 1) }, &space.join("list.csv"));
+    send_all(kafka, &topic, &with_canary());
     patiently(Duration::from_secs(60), "the group has committed everything", || kafka.drained(&topic, &topic));
     worker.wait_until_log_says(&["traces are lost"]);
     let bodies = ["/status", "/metrics", "/health", "/ready", "/log"].map(|path| worker.get(path).unwrap().1);
@@ -145,13 +147,41 @@ fn no_secret_and_no_payload_is_told_at_any_level() {
     let log = worker.log();
     assert!(log.contains("TRACE"), "the log is not at trace");
     let secrets = [&kafka.addresses.password, &server.at.secret_access_key];
-    let own = ["header-canary", "password-canary", "key-canary", "\"sku\""];
+    let bytes = format!("{:?}", CANARY.as_bytes());
+    let bytes = bytes.trim_matches(['[', ']']);
+    let own = ["header-canary", "password-canary", "key-canary", CANARY, bytes];
     for told in bodies.iter().chain([&log, &wrong]) {
         for secret in secrets.iter().map(|secret| secret.as_str()).chain(own) {
             let line = told.lines().find(|line| line.contains(secret));
             assert!(line.is_none(), "{secret} is told: {}", line.unwrap_or_default());
         }
     }
+}
+
+/// Stands in payloads, keys and headers. No quotes: a log escapes them.
+const CANARY: &str = "moonflower";
+
+/// Events in both modes, text and binary, and dead letters, all with the canary where nothing may be told.
+fn with_canary() -> Vec<Record> {
+    let header = |name: &str, value: &str| (name.to_owned(), Some(value.as_bytes().to_vec()));
+    let json = format!(r#"{{"specversion":"1.0","id":"i","source":"/s","type":"t","data":{{"word":"{CANARY}"}}}}"#);
+    let attributes = [("ce_specversion", "1.0"), ("ce_id", "i"), ("ce_source", "/s"), ("ce_type", "t")];
+    let structured = vec![header("content-type", "application/cloudevents+json"), header("x-word", CANARY)];
+    let mut binary: Vec<_> = attributes.map(|(name, value)| header(name, value)).to_vec();
+    binary.push(header("x-word", CANARY));
+    let bytes = [b"\xff\x00\xfe", CANARY.as_bytes()].concat();
+    let record = |headers: &[_], value: &[u8]| Record {
+        key: Some(CANARY.into()),
+        value: Some(value.to_vec()),
+        headers: headers.to_vec(),
+        ..Record::default()
+    };
+    vec![
+        record(&structured, json.as_bytes()),
+        record(&structured, &json.as_bytes()[..json.len() - 1]),
+        record(&binary, &bytes),
+        record(&binary[1..], &bytes),
+    ]
 }
 
 /// The log of a worker whose password and key are refused, when errors are full of words.

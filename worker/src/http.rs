@@ -207,7 +207,7 @@ mod tests {
     #[test]
     fn a_loop_that_stands_still_for_longer_than_its_patience_hangs() {
         let seconds = Duration::from_secs;
-        let surface = |deadline| Surface::new("sink", deadline, Metrics::new().unwrap());
+        let surface = |deadline| Surface::new("sink", deadline, Metrics::new("sink").unwrap());
         assert_eq!(surface(seconds(25)).patience, seconds(60));
         assert_eq!(surface(seconds(100)).patience, seconds(200), "a revocation may take its deadline");
         assert!(is_fresh(seconds(100), seconds(159), seconds(60)));
@@ -217,6 +217,6 @@ mod tests {
 
     #[test]
     fn before_the_start_is_over_nothing_hangs() {
-        assert!(Surface::new("sink", Duration::ZERO, Metrics::new().unwrap()).beats());
+        assert!(Surface::new("sink", Duration::ZERO, Metrics::new("sink").unwrap()).beats());
     }
 }

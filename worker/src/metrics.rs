@@ -11,11 +11,14 @@ use prometheus::{
     Encoder as _, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, TextEncoder,
 };
+use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 
 /// Registry and counters.
 pub struct Metrics {
     registry: Registry,
+    /// Name of the sink, a label of every metric.
+    sink: String,
     /// Whether what is told of partitions carries their numbers.
     partition_label: bool,
     /// Rows of events in files that are durable.
@@ -58,13 +61,13 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Fresh counters in a registry of their own. Those whose labels are known are there from the start, so that a
+    /// Fresh counters of a sink in a registry of their own. Those whose labels are known are there from the start, so that a
     /// rate over the first of a kind is not lost.
     ///
     /// # Errors
     /// Two metrics with one name.
-    pub fn new() -> prometheus::Result<Self> {
-        let new = New(Registry::new());
+    pub fn new(sink: &str) -> prometheus::Result<Self> {
+        let new = New(registry(sink)?);
         let metrics = Self {
             written: new.counter("eventsink_records_written_total", "Events in durable files.")?,
             dead: new.counter("eventsink_records_dead_total", "Dead letters in durable files.")?,
@@ -89,6 +92,7 @@ impl Metrics {
             commit_failures: new.counters("eventsink_commit_failures_total", "Commits that failed.", "code")?,
             last_commit: new.gauge("eventsink_last_commit_timestamp_seconds", "Unix time of the last good commit.")?,
             registry: new.0,
+            sink: sink.to_owned(),
             partition_label: true,
         };
         for reason in Reason::ALL {
@@ -124,7 +128,7 @@ impl Metrics {
     /// # Errors
     /// A metric without a value.
     pub fn text(&self, status: &WorkerStatus, pulse: &Pulse) -> prometheus::Result<Vec<u8>> {
-        let now = Registry::new();
+        let now = registry(&self.sink)?;
         state(&now, status, pulse)?;
         per_partition(&now, status, self.partition_label)?;
         let mut families = self.registry.gather();
@@ -133,6 +137,11 @@ impl Metrics {
         TextEncoder::new().encode(&families, &mut text)?;
         Ok(text)
     }
+}
+
+/// A registry whose metrics say which sink they are of.
+fn registry(sink: &str) -> prometheus::Result<Registry> {
+    Registry::new_custom(None, Some(HashMap::from([("sink".to_owned(), sink.to_owned())])))
 }
 
 /// Makes metrics and registers them.
@@ -242,7 +251,7 @@ mod tests {
 
     fn scraped(partitions: Vec<PartitionStatus>) -> String {
         let status = WorkerStatus { partitions, ..WorkerStatus::default() };
-        let text = Metrics::new().unwrap().text(&status, &Pulse::default()).unwrap();
+        let text = Metrics::new("lake").unwrap().text(&status, &Pulse::default()).unwrap();
         String::from_utf8(text).unwrap()
     }
 
@@ -260,14 +269,22 @@ mod tests {
     }
 
     #[test]
+    fn every_sample_says_which_sink_it_is_of() {
+        let text = scraped(vec![PartitionStatus { topic: "t".to_owned(), ..PartitionStatus::default() }]);
+        for line in text.lines().filter(|line| !line.starts_with('#')) {
+            assert!(line.contains("sink=\"lake\""), "{line}");
+        }
+    }
+
+    #[test]
     fn what_never_happened_is_zero_and_not_absent() {
         let text = scraped(vec![]);
         for sample in [
-            "eventsink_records_written_total 0",
-            "eventsink_records_rejected_total{reason=\"MissingAttribute\"} 0",
-            "eventsink_decode_lenient_total{rule=\"HeaderCase\"} 0",
-            "eventsink_cuts_closed_total{trigger=\"memory\"} 0",
-            "eventsink_dead_letter_copies_total{outcome=\"parked\"} 0",
+            "eventsink_records_written_total{sink=\"lake\"} 0",
+            "eventsink_records_rejected_total{reason=\"MissingAttribute\",sink=\"lake\"} 0",
+            "eventsink_decode_lenient_total{rule=\"HeaderCase\",sink=\"lake\"} 0",
+            "eventsink_cuts_closed_total{trigger=\"memory\",sink=\"lake\"} 0",
+            "eventsink_dead_letter_copies_total{outcome=\"parked\",sink=\"lake\"} 0",
         ] {
             assert!(text.lines().any(|line| line == sample), "{sample} is not in\n{text}");
         }
@@ -278,7 +295,7 @@ mod tests {
         let unknown = PartitionStatus { topic: "t".to_owned(), read_position: -1, ..PartitionStatus::default() };
         assert!(!scraped(vec![unknown]).contains("eventsink_unread_records{"));
         let known = PartitionStatus { topic: "t".to_owned(), high_watermark: 7, unread: 7, ..Default::default() };
-        assert!(scraped(vec![known]).contains("eventsink_unread_records{partition=\"0\",topic=\"t\"} 7"));
+        assert!(scraped(vec![known]).contains("eventsink_unread_records{partition=\"0\",topic=\"t\",sink=\"lake\"} 7"));
     }
 
     #[test]
@@ -292,12 +309,12 @@ mod tests {
             ..PartitionStatus::default()
         };
         let status = WorkerStatus { partitions: vec![one(0, 3, 9000), one(1, 4, 2000)], ..WorkerStatus::default() };
-        let text = Metrics::new().unwrap().per_partition(false).text(&status, &Pulse::default()).unwrap();
+        let text = Metrics::new("lake").unwrap().per_partition(false).text(&status, &Pulse::default()).unwrap();
         let text = String::from_utf8(text).unwrap();
         for sample in [
-            "eventsink_unread_records{topic=\"t\"} 7",
-            "eventsink_log_records{topic=\"t\"} 20",
-            "eventsink_oldest_unpersisted_age_seconds{topic=\"t\"} 9",
+            "eventsink_unread_records{topic=\"t\",sink=\"lake\"} 7",
+            "eventsink_log_records{topic=\"t\",sink=\"lake\"} 20",
+            "eventsink_oldest_unpersisted_age_seconds{topic=\"t\",sink=\"lake\"} 9",
         ] {
             assert!(text.lines().any(|line| line == sample), "{sample} is not in\n{text}");
         }

@@ -89,7 +89,7 @@ async fn an_avro_file_is_shown_with_header_columns_blocks_and_rows() {
 }
 
 #[tokio::test]
-async fn an_avro_file_in_a_store_is_shown_by_its_header_alone_or_with_rows() {
+async fn an_avro_file_is_shown_by_its_header_alone_or_with_rows() {
     let (bucket, cuts) = Bucket::healthy_in_avro().await;
     let config = config(&bucket);
     for (rows, block) in [("0", false), ("2", true)] {
@@ -97,6 +97,9 @@ async fn an_avro_file_in_a_store_is_shown_by_its_header_alone_or_with_rows() {
         says(&said.out, &["4 rows", "nonce-0-6", "18 columns"]);
         assert_eq!((said.code, said.out.contains("1 block")), (Some(0), block), "{}{}", said.out, said.err);
     }
+    let said = inspect(&bucket.path(cuts[1].file(0)), &["--rows", "0"]);
+    says(&said.out, &["4 rows", "nonce-0-6", "18 columns"]);
+    assert!(said.code == Some(0) && !said.out.contains("block"), "only the header is read: {}{}", said.out, said.err);
     let last = inspect(&bucket.path(""), &[]).out.lines().last().unwrap().to_owned();
     says(&last, &["8 files, 11 rows, 2 dead letters"]);
 }

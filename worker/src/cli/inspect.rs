@@ -5,18 +5,16 @@ use crate::audit::read::{End, Entry as Read, Reader};
 use crate::cut::Manifest;
 use crate::cut::manifest::LEDGER;
 use crate::files::avro::{blocks, read_header};
-use crate::files::{Format, TAIL_HINT, TailError, read_metadata};
-use crate::inspect::{Entry, FileFacts, Folder, LedgerObject, Row, first_rows, first_rows_of_avro, is_manifest};
+use crate::files::{Format, ReadError, TAIL_HINT, TailError, caught, read_metadata};
+use crate::inspect::{Entry, FileFacts, Folder, LedgerObject, first_rows, first_rows_of_avro, is_manifest};
 use crate::store::ledger::LedgerError;
 use crate::store::{Backend, Listed, Store, StoreError, StoreOptions, Tail};
 use bytesize::ByteSize;
 use clap::Args;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use indicatif::ProgressBar;
-use parquet::file::metadata::ParquetMetaData;
 use parquet::file::reader::{ChunkReader as _, Length as _};
 use std::fs::File;
-use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -43,7 +41,7 @@ pub(super) struct Inspect {
     /// Settings of the sink in whose store the target is
     #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// How many rows of a file to show; with 0 only the footer of the file is read
+    /// How many rows of a file to show; with 0 only its footer, or the header of Avro, is read
     #[arg(long, default_value_t = 3, value_name = "N")]
     rows: usize,
     /// Print as JSON
@@ -141,18 +139,21 @@ impl Inspect {
             let whole = path.canonicalize().map_err(failed)?;
             return ledger(&whole.to_string_lossy(), &body);
         }
-        if Format::of(target) == Format::Avro {
-            let body = std::fs::read(path).map_err(failed)?;
-            return avro(target, body.into(), self.rows);
-        }
         let size = file.len();
-        let metadata = metadata(target, size, |len| {
-            let len = len.min(size);
-            file.get_bytes(size - len, usize::try_from(len).unwrap_or(usize::MAX)).map_err(|e| e.to_string())
-        })?;
+        let part = |from, len| file.get_bytes(from, to_usize(len)).map_err(|e| e.to_string());
+        if Format::of(target) == Format::Avro {
+            if self.rows > 0 {
+                let body = std::fs::read(path).map_err(failed)?;
+                return avro(target, body.into(), self.rows);
+            }
+            let header = grown(target, |len| part(0, len.min(size)), |head| read_header(head, size))?;
+            return Ok(Found::File(Box::new(FileFacts::of_avro(target, size, &header, None))));
+        }
+        let end = |len: u64| part(size - len.min(size), len.min(size));
+        let metadata = grown(target, end, |end| read_metadata(end, size))?;
         let mut facts = FileFacts::of(target, size, &metadata);
         if self.rows > 0 {
-            facts.first_rows = rows(target, || first_rows(file, self.rows))?;
+            facts.first_rows = caught(|| first_rows(file, self.rows)).map_err(|error| no_rows(target, error))?;
         }
         Ok(Found::File(Box::new(facts)))
     }
@@ -199,9 +200,10 @@ impl Inspect {
             return avro(key, body, self.rows).map(Some);
         }
         let size = body.len() as u64;
-        let metadata = metadata(key, size, |len| Ok(body.slice(to_usize(size - len.min(size))..)))?;
+        let end = |len: u64| Ok(body.slice(to_usize(size - len.min(size))..));
+        let metadata = grown(key, end, |end| read_metadata(end, size))?;
         let mut facts = FileFacts::of(key, size, &metadata);
-        facts.first_rows = rows(key, || first_rows(body, self.rows))?;
+        facts.first_rows = caught(|| first_rows(body, self.rows)).map_err(|error| no_rows(key, error))?;
         Ok(Some(Found::File(Box::new(facts))))
     }
 }
@@ -233,26 +235,13 @@ fn avro(key: &str, body: bytes::Bytes, count: usize) -> Result<Found, InspectErr
     }
     let mut facts = FileFacts::of_avro(key, size, &header, Some(&blocks));
     if count > 0 {
-        facts.first_rows = rows(key, || first_rows_of_avro(body, count).map_err(|error| error.0))?;
+        facts.first_rows = first_rows_of_avro(body, count).map_err(|error| no_rows(key, error))?;
     }
     Ok(Found::File(Box::new(facts)))
 }
 
-/// The decoder is not ours, and damaged pages make it panic here and there: that is told as any other damage.
-fn rows<E: std::fmt::Display>(
-    key: &str,
-    decode: impl FnOnce() -> Result<Vec<Row>, E>,
-) -> Result<Vec<Row>, InspectError> {
-    let hook = panic::take_hook();
-    panic::set_hook(Box::new(|_| {}));
-    let decoded = panic::catch_unwind(AssertUnwindSafe(decode));
-    panic::set_hook(hook);
-    let words = match decoded {
-        Ok(Ok(rows)) => return Ok(rows),
-        Ok(Err(error)) => error.to_string(),
-        Err(_) => "the bytes of a page contradict each other".to_owned(),
-    };
-    Err(InspectError::Rows { key: key.to_owned(), words })
+fn no_rows(key: &str, ReadError(words): ReadError) -> InspectError {
+    InspectError::Rows { key: key.to_owned(), words }
 }
 
 /// What is wrong with a file that need not be one of ours.
@@ -280,16 +269,16 @@ fn run<T>(work: impl Future<Output = Result<T, InspectError>>) -> Result<T, Insp
     block_on(work).map_err(|source| InspectError::Path { path: "runtime".to_owned(), source })?
 }
 
-/// Parquet's metadata from as much of the file's end as it takes; `tail` gives the last bytes.
-fn metadata(
+/// What a file says of itself, from as much of its end or beginning as it takes; `part` gives so many bytes.
+fn grown<T>(
     key: &str,
-    size: u64,
-    tail: impl Fn(u64) -> Result<bytes::Bytes, String>,
-) -> Result<ParquetMetaData, InspectError> {
+    part: impl Fn(u64) -> Result<bytes::Bytes, String>,
+    read: impl Fn(&[u8]) -> Result<T, TailError>,
+) -> Result<T, InspectError> {
     let unread = |words| InspectError::Damaged { key: key.to_owned(), words };
     let mut len = TAIL_HINT;
     loop {
-        match read_metadata(&tail(len).map_err(unread)?, size) {
+        match read(&part(len).map_err(unread)?) {
             Ok(found) => return Ok(found),
             Err(TailError::NeedMore(need)) if need > len => len = need,
             Err(error) => return Err(damaged(key, error)),

@@ -79,7 +79,7 @@ async fn work(settings: Arc<Settings>, filter: LogFilter, options: Options) -> u
         (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
         (Err(error), _) | (_, Err(error)) => return failed(&error),
     };
-    let metrics = match Metrics::new() {
+    let metrics = match Metrics::new(settings.sink_name()) {
         Ok(metrics) => metrics.per_partition(settings.observability.metrics.partition_label),
         Err(error) => return failed(&error),
     };

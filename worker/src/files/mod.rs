@@ -29,7 +29,7 @@ pub use cut::{CutWriter, empty_file};
 pub use digest::ROW_DIGEST;
 pub use footer::{Footer, TAIL_HINT, TailError, footer_of, footer_of_header, read_footer, read_metadata};
 pub use letters::{DeadLetter, dead_letters};
-pub use read::{Batches, ReadError, RowsRead, batches, read_rows};
+pub use read::{Batches, ReadError, RowsRead, batches, caught, read_rows};
 pub use rules::{Format, PartitionBy, Rules};
 pub use schema::is_fixed_column;
 

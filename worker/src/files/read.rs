@@ -83,9 +83,12 @@ thread_local! {
     static DECODING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// The decoder is not ours, and damaged pages make it panic here and there: that is told as any other damage, and
-/// the panic's own lines are kept from the log.
-fn caught<T, E: std::fmt::Display>(decode: impl FnOnce() -> Result<T, E>) -> Result<T, ReadError> {
+/// Decodes foreign bytes. The decoders are not ours, and damaged pages make them panic here and there: that is told as
+/// any other damage, and the panic's own lines are kept from the log.
+///
+/// # Errors
+/// Those of the decoder, and its panics.
+pub fn caught<T, E: std::fmt::Display>(decode: impl FnOnce() -> Result<T, E>) -> Result<T, ReadError> {
     static QUIET: Once = Once::new();
     QUIET.call_once(|| {
         let hook = take_hook();
@@ -95,9 +98,9 @@ fn caught<T, E: std::fmt::Display>(decode: impl FnOnce() -> Result<T, E>) -> Res
             }
         }));
     });
-    DECODING.set(true);
+    let outer = DECODING.replace(true);
     let decoded = catch_unwind(AssertUnwindSafe(decode));
-    DECODING.set(false);
+    DECODING.set(outer);
     match decoded {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(ReadError(error.to_string())),

@@ -101,3 +101,19 @@ pub fn first_rows_of_avro(body: Bytes, count: usize) -> Result<Vec<Row>, ReadErr
     }
     Ok(rows)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn foreign_names_reach_no_terminal_as_they_are() {
+        let schema = r#"{"fields": [{"name": "a", "type": "\u001b[2J"}]}"#;
+        let pairs = [("avro.schema", schema), ("avro.codec", "\u{1b}[31m"), ("eventsink.kind", "\u{1b}[0m")];
+        let pairs = pairs.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec())).to_vec();
+        let header = Header { pairs, sync: [0; 16], len: 100 };
+        let shown = FileFacts::of_avro("a.avro", 100, &header, None).to_string();
+        assert!(!shown.contains('\u{1b}'), "{shown:?}");
+        assert!(shown.contains(r"\u{1b}[2J") && shown.contains(r"\u{1b}[31m"), "{shown:?}");
+    }
+}

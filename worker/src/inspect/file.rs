@@ -18,7 +18,7 @@ use crate::text::{cells, counted, printable, table};
 
 /// Longest value of a row on the screen, in characters.
 const WIDTH: usize = 100;
-/// Longest name of a column on the screen.
+/// Longest name of a column, a type or a codec on the screen.
 const NAME: usize = 60;
 /// More row groups than this are only counted.
 const GROUPS_SHOWN: usize = 12;
@@ -197,7 +197,7 @@ impl fmt::Display for FileFacts {
         writeln!(f, "{}", printable(&self.key, usize::MAX))?;
         table(f, 2, &self.lines())?;
         if let Some(problem) = &self.problem {
-            writeln!(f, "  note: {problem}")?;
+            writeln!(f, "  note: {}", printable(problem, usize::MAX))?;
         }
         self.groups(f)?;
         self.schema(f)?;
@@ -266,9 +266,9 @@ impl FileFacts {
             let joined = |words: &BTreeSet<String>| words.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
             rows.push(vec![
                 format!("  {}", printable(&column.name, NAME)),
-                column.r#type.clone(),
+                printable(&column.r#type, NAME),
                 (if column.nullable { "nullable" } else { "" }).to_owned(),
-                joined(&column.codecs),
+                printable(&joined(&column.codecs), NAME),
                 joined(&column.encodings),
                 number(column.bytes),
                 number(column.uncompressed),

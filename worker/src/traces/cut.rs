@@ -89,9 +89,10 @@ pub struct CutTraces {
     open: Option<Cut>,
     /// Closed, its files are on their way.
     flying: Option<Cut>,
-    /// Its files are there, the commit is not.
+    /// Its files are there, no commit is under way.
     landed: Option<Cut>,
-    commit: Option<Step>,
+    /// Its commit is asked for; a later cut may land before the answer.
+    commit: Option<(Cut, Step)>,
 }
 
 impl CutTraces {
@@ -162,25 +163,27 @@ impl CutTraces {
 
     /// A commit is asked for.
     pub fn commits(&mut self, offset: i64) {
-        let (Some(traces), Some(cut)) = (&self.traces, &self.landed) else { return };
+        let asked = self.landed.take().or_else(|| self.commit.take().map(|(cut, _)| cut));
+        let (Some(traces), Some(cut)) = (&self.traces, asked) else { return };
+        let mut step = Step(None);
         if cut.span.is_recording() {
             let mut attributes = traces.messaging(&self.at, "commit", "settle");
             attributes.push(KeyValue::new(names::COMMIT_OFFSET, offset));
             let builder = SpanBuilder::from_name(format!("commit {}", self.at.topic))
                 .with_kind(SpanKind::Client)
                 .with_attributes(attributes);
-            self.commit = Some(Step(Some(traces.tracer.build_with_context(builder, &below(&cut.span)))));
+            step = Step(Some(traces.tracer.build_with_context(builder, &below(&cut.span))));
         }
+        self.commit = Some((cut, step));
     }
 
     /// The commit was answered; one that failed is asked for again.
     pub fn committed(&mut self, ok: bool) {
-        match self.commit.take() {
-            Some(step) if !ok => step.fails("commit"),
-            _ => {}
-        }
-        if ok {
-            self.landed = None;
+        if let Some((cut, step)) = self.commit.take()
+            && !ok
+        {
+            step.fails("commit");
+            self.landed.get_or_insert(cut);
         }
     }
 

@@ -7,6 +7,8 @@ use opentelemetry::trace::{Link, SpanContext, SpanId, TraceFlags, TraceId, Trace
 
 /// Links of one cut at most; even, so that thinning keeps every second one.
 const LINKS: u64 = 32;
+/// Longest attribute in bytes: what producers choose is held until the cut ends, outside the memory budget.
+const LONGEST: usize = 256;
 /// Header of a record, and extension of an event, that name its trace.
 const TRACEPARENT: &str = "traceparent";
 
@@ -75,7 +77,9 @@ fn attributes(record: &Record<'_>, event: Option<&Event<'_>>, names: Names) -> V
             (names::EVENT_TYPE, &event.r#type),
             (names::EVENT_SPEC_VERSION, &event.specversion),
         ];
-        attributes.extend(of_event.map(|(name, value)| KeyValue::new(name, value.to_string())));
+        attributes.extend(
+            of_event.map(|(name, value)| KeyValue::new(name, value[..value.floor_char_boundary(LONGEST)].to_owned())),
+        );
     }
     attributes
 }
@@ -138,6 +142,26 @@ mod tests {
                 "{linked:?}"
             );
         }
+    }
+
+    #[test]
+    fn what_producers_choose_is_told_in_few_bytes() {
+        let long = format!("x{}", "ä".repeat(10_000));
+        let source = format!("/{}", "s".repeat(10_000));
+        let body = format!(r#"{{"specversion":"1.0","id":"{long}","source":"{source}","type":"{long}"}}"#);
+        let headers = [Header { name: b"content-type", value: Some(b"application/cloudevents+json") }];
+        let record = Record { offset: 7, timestamp: None, key: None, value: Some(body.as_bytes()), headers: &headers };
+        let policy = crate::events::Policy::default();
+        let crate::events::Decoded::Event(event, _) =
+            crate::events::decode(&record, crate::events::Place { topic: "t", partition: 0 }, &policy)
+        else {
+            panic!("it is an event")
+        };
+        let told = attributes(&record, Some(&event), Names::Old);
+        let told = |name: &str| told.iter().find(|told| told.key.as_str() == name).unwrap().value.to_string();
+        assert_eq!(told(names::EVENT_ID), long[..255], "the 256th byte is within a character");
+        assert_eq!(told(names::EVENT_SOURCE), source[..256]);
+        assert_eq!(told(names::EVENT_TYPE), long[..255]);
     }
 
     #[test]

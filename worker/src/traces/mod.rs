@@ -1,5 +1,6 @@
-//! Traces by OpenTelemetry: one per cut, sent to a collector by OTLP over HTTP. Links lead to the producers' traces.
-//! Nothing of a record's key, headers or payload is told; nothing waits for the collector.
+//! Traces by OpenTelemetry: one per cut, sent to a collector by OTLP over HTTP. Links lead to the producers' traces
+//! and tell an event's id, source and type. Of keys, other headers and payloads nothing is told; nothing waits for the
+//! collector.
 
 mod cut;
 mod export;

@@ -88,6 +88,30 @@ fn one_cut_is_one_trace() {
 }
 
 #[test]
+fn a_cut_that_lands_before_the_commit_of_another_is_answered_has_a_commit_of_its_own() {
+    let spans = traced(None, |cuts| {
+        for (from, nonce) in [(0, "first"), (1, "second")] {
+            take(cuts);
+            drop(cuts.closes((from, from + 1), nonce, "age"));
+            cuts.lands();
+            if from == 0 {
+                cuts.commits(1);
+            }
+        }
+        cuts.committed(true);
+        cuts.commits(2);
+        cuts.committed(true);
+    });
+    let root = |nonce: &str| {
+        let is = |span: &&SpanData| format!("{:?}", span.attributes).contains(nonce);
+        spans.iter().find(is).unwrap().span_context.span_id()
+    };
+    let commits = spans.iter().filter(|span| span.name.starts_with("commit"));
+    let parents: Vec<_> = commits.map(|commit| commit.parent_span_id).collect();
+    assert_eq!(parents, [root("first"), root("second")]);
+}
+
+#[test]
 fn an_adopted_cut_whose_files_are_there_ends_with_its_commit_and_takes_no_later_records() {
     let spans = traced(None, |cuts| {
         drop(cuts.adopts((0, 5), "theirs").check());

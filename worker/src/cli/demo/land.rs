@@ -30,7 +30,7 @@ enum Stage {
 
 /// Lands `events` records.
 pub(super) async fn land(settings: Arc<Settings>, events: u64, progress: &mut Progress) -> Result<(), DemoError> {
-    let metrics = Metrics::new().map_err(|e| DemoError::Unfinished(e.to_string()))?;
+    let metrics = Metrics::new(settings.sink_name()).map_err(|e| DemoError::Unfinished(e.to_string()))?;
     let surface = Surface::new(settings.sink_name(), settings.shutdown.deadline.as_duration(), metrics);
     progress.say("joining");
     let (running, ended) = runtime::start(settings, &surface, Options::default()).await?;

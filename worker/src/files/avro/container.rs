@@ -12,7 +12,7 @@ pub(in crate::files) const MAGIC: &[u8] = b"Obj\x01";
 pub(in crate::files) const SYNC: usize = 16;
 /// Name of the bytes of all blocks together.
 pub(super) const BLOCK_BYTES: &str = "eventsink.block_bytes";
-/// A longer header is none: bounds what is read in search of its end.
+/// A longer header is none: bounds what is read and parsed in search of its end.
 const HEADER_LIMIT: u64 = 4 << 20;
 
 /// What an Avro file says before its blocks.
@@ -67,11 +67,13 @@ pub fn read_header(head: &[u8], size: u64) -> Result<Header, TailError> {
     if !head.starts_with(&MAGIC[..head.len().min(MAGIC.len())]) {
         return Err(damaged("it does not begin as an Avro file does, so it is another format".to_owned()));
     }
+    let limit = size.min(HEADER_LIMIT);
+    let head = &head[..head.len().min(HEADER_LIMIT as usize)];
     let mut rest = Rest { bytes: head, at: 0 };
     match header_of(&mut rest) {
         Ok(header) => Ok(header),
-        Err(End) if have < size.min(HEADER_LIMIT) => Err(TailError::NeedMore((have * 2).max(1024).min(size))),
-        Err(End) => Err(damaged(format!("its header does not end within {have} bytes"))),
+        Err(End) if have < limit => Err(TailError::NeedMore((have * 2).max(1024).min(limit))),
+        Err(End) => Err(damaged(format!("its header does not end within {} bytes", head.len()))),
     }
 }
 

@@ -178,6 +178,16 @@ fn a_header_that_never_ends_is_not_read_to_the_end_of_the_object() {
 }
 
 #[test]
+fn a_header_of_countless_empty_names_is_parsed_no_further_than_a_header_may_be_long() {
+    let mut head = b"Obj\x01".to_vec();
+    // 4 million pairs of two bytes each, then no more, and the marker.
+    head.extend([0x80, 0xa4, 0xe8, 0x03]);
+    head.resize(head.len() + 8_000_000 + 1 + 16, 0);
+    let told = read_header(&head, head.len() as u64);
+    assert_eq!(told, Err(TailError::Damaged("its header does not end within 4194304 bytes".into())));
+}
+
+#[test]
 fn an_object_that_was_cut_short_or_grew_is_known_by_its_size_alone() {
     let body = file(&many_rows()).body;
     let len = header(&body).len;
