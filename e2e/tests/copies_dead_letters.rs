@@ -217,6 +217,22 @@ fn what_the_topic_cannot_take_stands_in_the_file_that_its_copy_names() {
 }
 
 #[test]
+fn a_record_that_the_topic_refuses_for_what_it_is_holds_up_no_other() {
+    let kafka = Kafka::shared();
+    // Takes no record without a key.
+    let sink = Sink::new("keyless", 1, kafka.create_topic_with("compacted", 1, &[("cleanup.policy", "compact")]));
+    let keyed = |key: &str| Record { key: Some(key.as_bytes().to_vec()), ..plain(0, b"{}") };
+    let mut records: Vec<_> = (0..10).map(|id| event(0, id)).collect();
+    records.extend([keyed("a"), plain(0, b"{}"), keyed("b"), plain(0, b"{}")]);
+    send_all(kafka, &sink.topic, &records);
+    let mut worker = sink.start();
+    sink.drain(&mut worker);
+    assert_eq!(sink.copies().into_keys().collect::<Vec<_>>(), [(0, 10), (0, 12)]);
+    assert_eq!(worker.metric("eventsink_dead_letter_copies_total{outcome=\"parked\"}"), Some(2.0));
+    assert_eq!(worker.log().matches("dead letters are only in their file").count(), 1, "{}", worker.log());
+}
+
+#[test]
 fn a_flood_of_plain_json_holds_without_a_trace_and_lands_under_another_policy() {
     let kafka = Kafka::shared();
     let mut sink = Sink::new("flood", 1, kafka.create_topic("dry", 1));

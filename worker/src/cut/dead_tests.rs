@@ -52,19 +52,75 @@ fn a_cut_without_dead_letters_is_not_copied() {
     assert_eq!(rig.step(Input::FilesPut(Ok(())), 0), [Effect::Finished, commit(3, "a")]);
 }
 
+fn fails(rig: &mut Rig, at: u64) -> Vec<Effect> {
+    rig.step(Input::DeadCopied(Err("no such topic".into())), at)
+}
+
 #[test]
-fn a_failed_copy_holds_the_partition_and_is_tried_again_soon() {
+fn a_failed_copy_keeps_the_cut_and_is_tried_again_ever_more_seldom() {
     let mut rig = copying();
-    let fx = rig.step(Input::DeadCopied(Err("no such topic".into())), 0);
-    assert_eq!(held(&fx), HoldReason::DeadLetterTopic);
-    assert_eq!(rig.step(Input::Tick, 9), []);
-    assert_eq!(rig.step(Input::Tick, 10), [Effect::Resolve]);
-    rig.step(Input::Resolved(Resolution::Adopt(with_dead(0, 3, "a"))), 10);
-    let fx = rig.step(Input::FilesChecked(Ok(vec![])), 10);
-    assert_eq!(fx.last(), Some(&Effect::CopyDead(with_dead(0, 3, "a"))));
-    assert_eq!(rig.machine.hold().map(|hold| hold.reason), Some(HoldReason::DeadLetterTopic));
-    assert_eq!(rig.step(Input::DeadCopied(Ok(())), 10), [Effect::Finished, commit(3, "a")]);
+    let fx = fails(&mut rig, 0);
+    assert_eq!((fx.len(), held(&fx)), (1, HoldReason::DeadLetterTopic));
+    let mut now = 0;
+    for wait in [10, 20, 40, 80, 160, 300, 300] {
+        assert_eq!(rig.machine.hold().map(|hold| hold.reason), Some(HoldReason::DeadLetterTopic));
+        assert_eq!(rig.step(Input::Tick, now + wait - 1), []);
+        now += wait;
+        assert_eq!(rig.step(Input::Tick, now), [Effect::CopyDead(with_dead(0, 3, "a"))]);
+        assert_eq!(rig.step(Input::Tick, now + 1000), [], "one copy at a time");
+        assert_eq!(fails(&mut rig, now), [], "told once");
+    }
+    rig.step(Input::Tick, now + 300);
+    assert_eq!(rig.step(Input::DeadCopied(Ok(())), now + 300), [Effect::Finished, commit(3, "a")]);
     assert_eq!(rig.machine.hold(), None);
+}
+
+#[test]
+fn the_next_cut_fills_behind_a_failed_copy_until_it_is_full() {
+    let mut rig = copying();
+    fails(&mut rig, 0);
+    rig.read(3..6, 0);
+    assert_eq!(rig.offer(6, 0).0, Admit::Wait);
+    rig.step(Input::Tick, 10);
+    let fx = rig.step(Input::DeadCopied(Ok(())), 10);
+    assert_eq!(cut(&fx).from, 3);
+}
+
+#[test]
+fn another_hold_leaves_the_copy_its_time_and_looks_again_after_it() {
+    let mut rig = copying();
+    rig.read(3..5, 0);
+    let fx = rig.step(Input::OutOfRange { generation: rig.generation, low: 9 }, 0);
+    assert_eq!((&fx[..2], held(&fx)), (&[Effect::DiscardOpen, Effect::Pause][..], HoldReason::OffsetLost));
+    assert_eq!(rig.step(Input::Tick, 100), []);
+    fails(&mut rig, 100);
+    assert_eq!(rig.step(Input::Tick, 110), [Effect::CopyDead(with_dead(0, 3, "a"))]);
+    let fx = rig.step(Input::DeadCopied(Ok(())), 110);
+    assert_eq!((fx, rig.machine.frontier()), (vec![Effect::Finished, commit(3, "a")], 3));
+    assert_eq!(rig.step(Input::Tick, 110), [Effect::Resolve]);
+    assert_eq!(rig.step(Input::Resolved(Resolution::After(with_dead(0, 3, "a"))), 110), [seek(3, 1, 3)]);
+}
+
+#[test]
+fn memory_behind_a_failed_copy_is_given_back_when_it_is_short() {
+    let mut rig = copying();
+    rig.read(3..5, 0);
+    assert_eq!(rig.step(Input::ShortOfMemory, 0), [], "the copy may end soon");
+    fails(&mut rig, 0);
+    assert_eq!(rig.step(Input::ShortOfMemory, 0), [Effect::DiscardOpen, Effect::Pause]);
+    assert_eq!(rig.step(Input::Tick, 10), [Effect::CopyDead(with_dead(0, 3, "a"))]);
+    rig.step(Input::DeadCopied(Ok(())), 10);
+    assert_eq!(rig.step(Input::Tick, 10), [Effect::Resolve]);
+}
+
+#[test]
+fn a_partition_that_leaves_does_not_wait_for_a_copy_that_fails() {
+    let mut rig = copying();
+    let mut waits = Rig { machine: rig.machine.clone(), generation: rig.generation };
+    fails(&mut waits, 0);
+    assert_eq!(waits.step(Input::Revoke { lost: false }, 0), [Effect::Discard, Effect::Release]);
+    rig.step(Input::Revoke { lost: false }, 0);
+    assert_eq!(fails(&mut rig, 0).last(), Some(&Effect::Release));
 }
 
 #[test]
@@ -136,6 +192,35 @@ fn cuts_closed_early_for_want_of_memory_do_not_slip_below_the_least_number() {
     rig.step(Input::FilesPut(Ok(())), 0);
     dead(&mut rig, 1..2, 0);
     assert_eq!(held(&rig.step(Input::ShortOfMemory, 0)), HoldReason::PoisonFlood);
+}
+
+#[test]
+fn a_cut_that_did_not_come_about_is_counted_once_when_it_is_read_again() {
+    let mut rig = reading(Orders { flood: FLOOD, ..ORDERS });
+    for at in [0, 100] {
+        dead(&mut rig, 0..1, at);
+        assert_eq!(cut(&rig.step(Input::ShortOfMemory, at)).to, 1);
+        rig.step(Input::Stuck { reason: HoldReason::LedgerDamaged, detail: "no".into() }, at);
+        rig.step(Input::Tick, at + 60);
+        let start = PartitionStart { offset: 0, epoch: -1, why: "earliest".into() };
+        rig.step(Input::Resolved(Resolution::Fresh(start)), at + 60);
+    }
+}
+
+#[test]
+fn cuts_of_another_owner_count_once_each() {
+    let mut rig = Rig::with(Orders { flood: FLOOD, ..ORDERS });
+    let tip = |from, nonce| Manifest { files: vec![], ..with_dead(from, from + 1, nonce) };
+    let look = |rig: &mut Rig, tip| {
+        rig.step(Input::Resolved(Resolution::After(tip)), 0);
+        rig.machine.flood.clone()
+    };
+    let first = look(&mut rig, tip(0, "a"));
+    let error = Input::Stuck { reason: HoldReason::LedgerDamaged, detail: "no".into() };
+    rig.step(error.clone(), 0);
+    assert_eq!(look(&mut rig, tip(0, "a")), first, "the same cut");
+    rig.step(error, 0);
+    assert_ne!(look(&mut rig, tip(1, "b")), first, "a new one");
 }
 
 #[test]

@@ -90,6 +90,8 @@ pub enum Effect {
     /// [`Effect::PutFiles`], [`Effect::CheckFiles`], [`Effect::EncodeReplay`] and [`Effect::CopyDead`] that are
     /// outstanding must not be passed on any more; a put or copy under way may still land, which is harmless.
     Discard,
+    /// Drop the buffered rows of the open cut; the cut in flight and its [`Effect::CopyDead`] go on.
+    DiscardOpen,
     /// Read from `offset` on, also when paused; records carry `generation` from now on.
     Seek {
         /// First offset.

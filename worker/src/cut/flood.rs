@@ -51,7 +51,7 @@ impl Flood {
             from: open.from,
             to: open.expected,
             detail: format!(
-                "{} of {} records ({}%{}) are no valid events, more than dead_letter.flood_threshold {} ({}): mend what \
+                "{} of {} records ({}%{}) are no valid events, more than dead_letter.flood_threshold {} (in the last cut: {}): mend what \
                  writes to the topic, set events.non_cloud_events to skip if these are not meant to be CloudEvents, or \
                  raise the threshold",
                 found.dead,
@@ -101,7 +101,9 @@ mod tests {
         assert_eq!(flood().judge(&open(99, 0, 0)), None, "too few");
         let hold = flood().judge(&open(101, 100, 0)).unwrap();
         assert_eq!((hold.reason, hold.from, hold.to), (HoldReason::PoisonFlood, 7, 208));
-        for words in ["101 of 201 records (50%)", "NotACloudEvent 100, InvalidTime 1", "flood_threshold 50%"] {
+        for words in
+            ["101 of 201 records (50%)", "in the last cut: NotACloudEvent 100, InvalidTime 1", "flood_threshold 50%"]
+        {
             assert!(hold.detail.contains(words), "{words} is not in {}", hold.detail);
         }
     }

@@ -72,8 +72,6 @@ impl HoldReason {
     #[must_use]
     pub fn recheck(self) -> Duration {
         Duration::from_secs(match self {
-            // Another system's outage, which mostly ends by itself.
-            Self::DeadLetterTopic => 10,
             // Each look reads a whole cut.
             Self::PoisonFlood => 600,
             _ => 60,

@@ -5,7 +5,9 @@
 //! collide on the name of the next manifest, and the loser adopts what the winner has promised.
 
 mod adopt;
+mod copying;
 
+use self::copying::Copying;
 use super::commits::Commits;
 use super::flood::Flood;
 use super::open::{Limits, Now, Open, Outcome, Tally, Trigger};
@@ -55,6 +57,8 @@ struct Flight {
     manifest: Option<Manifest>,
     /// Files still to be put when the rows of an adopted cut have been compared.
     missing: Vec<usize>,
+    /// Its files are there, and its dead letters are being copied.
+    copying: Option<Copying>,
     /// Why it closed; `None` for an adopted one.
     trigger: Option<Trigger>,
     since: Option<Now>,
@@ -222,8 +226,8 @@ impl Machine {
             }
             Input::Stuck { .. } => {}
             Input::ShortOfMemory => {
-                if self.stage == Stage::Reading && self.flight.is_none() && !self.open.is_empty() {
-                    self.close(Trigger::Memory, now, fx);
+                if self.stage == Stage::Reading && !self.open.is_empty() {
+                    self.free(now, fx);
                 }
             }
             Input::Revoke { lost } => self.revoke(lost, now, fx),
@@ -278,8 +282,8 @@ impl Machine {
     }
 
     fn go_on_after(&mut self, manifest: &Manifest, fx: &mut Vec<Effect>) {
-        if self.tip.is_none() {
-            // A restart does not make many small cuts harmless.
+        // A restart does not make many small cuts harmless.
+        if self.tip.as_ref().is_none_or(|(_, nonce, _)| *nonce != manifest.nonce) {
             self.flood.remember(Tally::of(manifest));
         }
         self.tip = Some((manifest.from, manifest.nonce.clone(), manifest.epoch));
@@ -295,7 +299,6 @@ impl Machine {
             return self.hold_at(hold, now, fx);
         }
         self.standing = None;
-        self.flood.remember(self.open.tally());
         let next = Open::at(self.open.expected);
         let open = std::mem::replace(&mut self.open, next);
         assert!(open.expected > open.from, "a cut holds an offset");
@@ -306,6 +309,7 @@ impl Machine {
             records: open.records,
             manifest: None,
             missing: vec![],
+            copying: None,
             trigger: Some(trigger),
             since: open.since,
         });
@@ -343,26 +347,10 @@ impl Machine {
     fn files_put(&mut self, result: Result<(), String>, now: Now, fx: &mut Vec<Effect>) {
         let Some(manifest) = self.flight.as_ref().and_then(|flight| flight.manifest.as_ref()) else { return };
         match result {
-            Ok(()) if self.copies(manifest) => fx.push(Effect::CopyDead(manifest.clone())),
+            Ok(()) if self.copies(manifest) => self.copy(fx),
             Ok(()) => self.finish(now, fx),
             Err(detail) => {
                 let hold = Hold { reason: HoldReason::ForeignObject, from: manifest.from, to: manifest.to, detail };
-                self.hold_at(hold, now, fx);
-            }
-        }
-    }
-
-    /// Commit, done mark and the next manifest all prove that the copy was made: none of them may come before it.
-    fn copies(&self, manifest: &Manifest) -> bool {
-        self.orders.copy_dead && !manifest.dead.is_empty()
-    }
-
-    fn dead_copied(&mut self, result: Result<(), String>, now: Now, fx: &mut Vec<Effect>) {
-        let Some(manifest) = self.flight.as_ref().and_then(|flight| flight.manifest.as_ref()) else { return };
-        match result {
-            Ok(()) => self.finish(now, fx),
-            Err(detail) => {
-                let hold = Hold { reason: HoldReason::DeadLetterTopic, from: manifest.from, to: manifest.to, detail };
                 self.hold_at(hold, now, fx);
             }
         }
@@ -372,10 +360,18 @@ impl Machine {
     fn finish(&mut self, now: Now, fx: &mut Vec<Effect>) {
         let Some(flight) = self.flight.take() else { return };
         fx.push(Effect::Finished);
+        if let Some(manifest) = &flight.manifest {
+            self.flood.remember(Tally::of(manifest));
+        }
         self.tip = flight.manifest.map(|manifest| (manifest.from, manifest.nonce, manifest.epoch));
         // Offsets that the log does not have need no manifest of their own.
         self.frontier = if self.open.is_empty() { self.open.expected } else { flight.to };
         self.commit(fx);
+        if let Stage::Held { hold, recheck } = &mut self.stage
+            && hold.reason == HoldReason::DeadLetterTopic
+        {
+            *recheck = Some(now);
+        }
         if self.leaving {
             self.leave(now, fx);
         } else {
@@ -383,6 +379,17 @@ impl Machine {
                 fx.push(Effect::MarkDone(flight.from));
             }
             self.close_if_due(now, fx);
+        }
+    }
+
+    /// Memory is short: the open cut closes, or is given up while the copy before it fails.
+    fn free(&mut self, now: Now, fx: &mut Vec<Effect>) {
+        if self.flight.is_none() {
+            self.close(Trigger::Memory, now, fx);
+        } else if self.copy_waits()
+            && let Some(hold) = self.standing.clone()
+        {
+            self.hold_at(hold, now, fx);
         }
     }
 
@@ -396,12 +403,15 @@ impl Machine {
     }
 
     fn tick(&mut self, now: Now, fx: &mut Vec<Effect>) {
+        // A cut whose copy goes on is not to be adopted anew.
         if let Stage::Held { recheck, .. } = &mut self.stage
+            && self.flight.is_none()
             && recheck.is_some_and(|at| now >= at)
         {
             *recheck = None;
             fx.push(Effect::Resolve);
         }
+        self.copy_again(now, fx);
         if !self.leaving {
             self.close_if_due(now, fx);
         }
@@ -468,15 +478,23 @@ impl Machine {
 
     fn hold_at(&mut self, hold: Hold, now: Now, fx: &mut Vec<Effect>) {
         self.generation += 1;
-        self.flight = None;
-        self.open = Open::at(self.open.expected);
-        fx.push(Effect::Discard);
+        if let Some(flight) = self.flight.take_if(|flight| flight.copying.is_some()) {
+            // What was read behind it is read again.
+            self.open = Open::at(flight.to);
+            self.flight = Some(flight);
+            fx.push(Effect::DiscardOpen);
+        } else {
+            self.flight = None;
+            self.open = Open::at(self.open.expected);
+            fx.push(Effect::Discard);
+        }
         fx.push(Effect::Pause);
         if self.hold() != Some(&hold) {
             fx.push(Effect::Held(hold.clone()));
         }
-        let stands = matches!(hold.reason, HoldReason::PoisonFlood | HoldReason::DeadLetterTopic);
-        self.standing = stands.then(|| hold.clone());
+        if self.flight.is_none() {
+            self.standing = (hold.reason == HoldReason::PoisonFlood).then(|| hold.clone());
+        }
         self.stage = Stage::Held { recheck: Some(now + hold.reason.recheck()), hold };
         if self.leaving {
             self.release(fx);
@@ -485,7 +503,7 @@ impl Machine {
 
     fn revoke(&mut self, lost: bool, now: Now, fx: &mut Vec<Effect>) {
         self.leaving = true;
-        if lost || self.stage != Stage::Reading {
+        if lost || self.stage != Stage::Reading || self.copy_waits() {
             return self.release(fx);
         }
         if self.flight.is_none() {

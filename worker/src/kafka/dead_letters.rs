@@ -11,7 +11,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::future_producer::DeliveryFuture;
 use rdkafka::producer::{FutureProducer, FutureRecord};
-use std::collections::VecDeque;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
@@ -25,7 +25,7 @@ const STAGE: &str = "decode";
 /// A record that has failed so often, each time sent back to its topic, is copied no more: it would go in a circle.
 const ATTEMPTS: u64 = 3;
 /// Room in the producer's queue is looked for again after this long.
-const QUEUE_FULL: Duration = Duration::from_millis(50);
+const QUEUE_FULL: Duration = Duration::from_millis(10);
 
 /// What became of the copy of one dead letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +34,8 @@ pub enum Copied {
     Sent,
     /// The topic has everything but its value, which is too large, and the key of the file that has it.
     Oversized,
-    /// It is only in its file: it was sent back too often, or is too large even without its value.
+    /// It is only in its file: it was sent back too often, is too large even without its value, or refused for what it
+    /// is.
     Parked,
 }
 
@@ -56,7 +57,7 @@ impl Copied {
 /// Why dead letters were not copied.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CopyError {
-    /// The topic did not take one.
+    /// The topic takes none.
     #[error(
         "topic {topic} does not take dead letters: {words}: create it, allow this user to write to it, or correct \
          dead_letter.topic"
@@ -67,6 +68,25 @@ pub enum CopyError {
         /// The client's words.
         words: String,
     },
+    /// Nobody who could take them answers.
+    #[error(
+        "topic {topic} for dead letters cannot be reached: {words}: see that its brokers answer this worker and that \
+         it has its in-sync replicas"
+    )]
+    Unreachable {
+        /// The topic.
+        topic: String,
+        /// The client's words.
+        words: String,
+    },
+    /// There is no client that could send them.
+    #[error("no client for the dead letters of topic {topic}: {words}")]
+    NoClient {
+        /// The topic.
+        topic: String,
+        /// Why, and the way out.
+        words: String,
+    },
     /// The file of dead letters cannot be read.
     #[error("dead letters of {key}: {words}: restore the object")]
     Unreadable {
@@ -75,6 +95,57 @@ pub enum CopyError {
         /// What is wrong.
         words: String,
     },
+}
+
+/// What an error says of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    /// The record, or a batch that it was in, is too large.
+    Size,
+    /// The record, or another one of its batch.
+    Record,
+    /// The way to the brokers.
+    Way,
+    /// The topic, and with it every record.
+    Topic,
+}
+
+impl Fault {
+    fn of(code: RDKafkaErrorCode) -> Self {
+        use RDKafkaErrorCode as Code;
+        match code {
+            Code::MessageSizeTooLarge | Code::MessageBatchTooLarge => Self::Size,
+            Code::InvalidRecord
+            | Code::InvalidDifferentRecord
+            | Code::InvalidMessage
+            | Code::InvalidMessageSize
+            | Code::InvalidTimestamp => Self::Record,
+            Code::MessageTimedOut
+            | Code::BrokerTransportFailure
+            | Code::AllBrokersDown
+            | Code::Resolve
+            | Code::SSL
+            | Code::Authentication
+            | Code::SaslAuthenticationFailed
+            | Code::OperationTimedOut
+            | Code::RequestTimedOut
+            | Code::NetworkException
+            | Code::BrokerNotAvailable
+            | Code::LeaderNotAvailable
+            | Code::NotLeaderForPartition
+            | Code::NotEnoughReplicas
+            | Code::NotEnoughReplicasAfterAppend => Self::Way,
+            _ => Self::Topic,
+        }
+    }
+}
+
+/// What became of a record that was sent.
+enum Answer {
+    Taken,
+    TooLarge,
+    /// For what it is, with the client's words.
+    Refused(String),
 }
 
 /// See the module.
@@ -93,6 +164,52 @@ struct State {
     /// Made for the first dead letter, and anew after a failure, so that it knows nothing of a topic that was missing.
     producer: Option<Arc<FutureProducer<Context>>>,
     failed: Option<(Instant, CopyError)>,
+    /// What failed copies got done, by topic and partition.
+    begun: HashMap<(String, i32), Progress>,
+}
+
+/// How far the copy of one cut has come; a cut's letters always come in the same batches.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Progress {
+    nonce: String,
+    /// Batches that need nothing more.
+    batches: usize,
+    /// Offsets of the batch after them that need nothing more.
+    settled: HashSet<i64>,
+}
+
+impl Progress {
+    /// That of an earlier try at the same cut, else none.
+    fn at(nonce: &str, earlier: Option<Self>) -> Self {
+        let of_this_cut = earlier.filter(|earlier| earlier.nonce == nonce);
+        of_this_cut.unwrap_or_else(|| Self { nonce: nonce.to_owned(), ..Self::default() })
+    }
+
+    fn end_batch(&mut self) {
+        self.batches += 1;
+        self.settled.clear();
+    }
+}
+
+/// Letters of one file that stay in it alone: the log gets one line for all.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Parked {
+    count: u64,
+    /// Offset of the first, and why.
+    first: Option<(i64, String)>,
+}
+
+impl Parked {
+    fn add(&mut self, offset: i64, why: &str) {
+        self.count += 1;
+        self.first.get_or_insert_with(|| (offset, why.to_owned()));
+    }
+
+    fn tell(self, key: &str) {
+        if let Some((offset, why)) = self.first {
+            tracing::warn!(key, count = self.count, offset, "dead letters are only in their file, the first: {why}");
+        }
+    }
 }
 
 /// Where the dead letters of one file come from.
@@ -110,10 +227,10 @@ impl DeadLetters {
     }
 
     /// Copies all dead letters of a cut; `body` gives the bytes of a file by its place in the manifest. Returns when
-    /// the brokers have them.
+    /// the brokers have them. What an earlier try at the same cut has settled is not sent again.
     ///
     /// # Errors
-    /// A file cannot be read, or the topic does not take a record for a reason other than its size.
+    /// A file cannot be read, or the topic takes nothing: what is wrong with one record alone is no error.
     pub async fn copy<F, Fut>(&self, cut: &Manifest, identity: &Identity, body: F) -> Result<(), CopyError>
     where
         F: Fn(usize) -> Fut,
@@ -127,153 +244,200 @@ impl DeadLetters {
         {
             return Err(error.clone());
         }
-        let result = self.copy_files(&mut state, cut, identity, body).await;
-        if let Err(error @ CopyError::Refused { .. }) = &result {
+        let place = (cut.topic.clone(), cut.partition);
+        let mut progress = Progress::at(&cut.nonce, state.begun.remove(&place));
+        let result = match self.producer(&mut state).await {
+            Ok(producer) => {
+                Sending { letters: self, producer, progress: &mut progress }.files(cut, identity, body).await
+            }
+            Err(error) => Err(error),
+        };
+        let Err(error) = result else { return Ok(()) };
+        state.begun.insert(place, progress);
+        if !matches!(error, CopyError::Unreadable { .. }) {
             state.failed = Some((Instant::now(), error.clone()));
             let producer = state.producer.take();
             // Dropping a producer waits for its threads.
             drop(tokio::task::spawn_blocking(move || drop(producer)));
         }
-        result
+        Err(error)
     }
 
-    async fn copy_files<F, Fut>(
-        &self,
-        state: &mut State,
-        cut: &Manifest,
-        identity: &Identity,
-        body: F,
-    ) -> Result<(), CopyError>
-    where
-        F: Fn(usize) -> Fut,
-        Fut: Future<Output = Result<Bytes, String>>,
-    {
-        let producer = match &mut state.producer {
-            Some(producer) => producer,
-            none => none.insert(client::producer(&self.kafka, self.largest).map_err(|error| self.refused(&error))?),
-        };
-        let letters = |(_, file): &(usize, &PlannedFile)| file.kind == FileKind::DeadLetters;
-        for (at, file) in cut.files.iter().enumerate().filter(letters) {
-            let unreadable = |words: String| CopyError::Unreadable { key: file.key.clone(), words };
-            let damaged = |error: ReadError| unreadable(error.to_string());
-            let origin = Origin { identity, decoder_version: cut.decoder_version, key: &file.key };
-            for rows in batches(body(at).await.map_err(unreadable)?).map_err(damaged)? {
-                let rows = rows.map_err(damaged)?;
-                self.send_all(producer, &dead_letters(&rows).map_err(damaged)?, &origin).await?;
-            }
+    /// Making one reads certificates and may fetch a token.
+    async fn producer(&self, state: &mut State) -> Result<Arc<FutureProducer<Context>>, CopyError> {
+        if let Some(producer) = &state.producer {
+            return Ok(Arc::clone(producer));
         }
-        Ok(())
-    }
-
-    /// Sends letters together. Brokers refuse a batch by its size as they refuse a record, so those that are refused
-    /// are sent once more, each alone.
-    async fn send_all(
-        &self,
-        producer: &FutureProducer<Context>,
-        letters: &[DeadLetter<'_>],
-        origin: &Origin<'_>,
-    ) -> Result<(), CopyError> {
-        let mut under_way = VecDeque::new();
-        let mut refused = Vec::new();
-        for letter in letters {
-            let Some(attempt) = next_attempt(letter) else {
-                self.park(letter, origin, "it was sent back to its topic too often");
-                continue;
-            };
-            loop {
-                match queue(producer, &self.topic, letter, headers(letter, origin, attempt)) {
-                    Ok(delivery) => under_way.push_back((letter, delivery)),
-                    Err(RDKafkaErrorCode::MessageSizeTooLarge) => refused.push(letter),
-                    Err(RDKafkaErrorCode::QueueFull) => {
-                        match under_way.pop_front() {
-                            Some(sent) => refused.extend(self.unless_taken(sent).await?),
-                            // What an abandoned copy has left behind.
-                            None => tokio::time::sleep(QUEUE_FULL).await,
-                        }
-                        continue;
-                    }
-                    Err(error) => return Err(self.refused(&error)),
-                }
-                break;
-            }
-        }
-        for sent in under_way {
-            refused.extend(self.unless_taken(sent).await?);
-        }
-        for letter in refused {
-            self.send_alone(producer, letter, origin).await?;
-        }
-        Ok(())
-    }
-
-    async fn send_alone(
-        &self,
-        producer: &FutureProducer<Context>,
-        letter: &DeadLetter<'_>,
-        origin: &Origin<'_>,
-    ) -> Result<(), CopyError> {
-        let headers = || headers(letter, origin, next_attempt(letter).unwrap_or(1));
-        let pointer = headers().insert(Header { key: "eventsink.dlq.object", value: Some(origin.key) });
-        let stub = DeadLetter { value: None, ..letter.clone() };
-        for (outcome, letter, headers) in [(Copied::Sent, letter, headers()), (Copied::Oversized, &stub, pointer)] {
-            let taken = match queue(producer, &self.topic, letter, headers) {
-                Ok(delivery) => self.is_taken(delivery).await?,
-                Err(RDKafkaErrorCode::MessageSizeTooLarge) => false,
-                Err(error) => return Err(self.refused(&error)),
-            };
-            if taken {
-                self.count(outcome);
-                return Ok(());
-            }
-        }
-        self.park(letter, origin, "it is too large even without its value");
-        Ok(())
-    }
-
-    /// Waits for the brokers; gives the letter back when it is too large.
-    async fn unless_taken<L>(&self, (letter, delivery): (L, DeliveryFuture)) -> Result<Option<L>, CopyError> {
-        let taken = self.is_taken(delivery).await?;
-        if taken {
-            self.count(Copied::Sent);
-        }
-        Ok((!taken).then_some(letter))
-    }
-
-    /// Waits for the brokers; false when the record is too large.
-    async fn is_taken(&self, delivery: DeliveryFuture) -> Result<bool, CopyError> {
-        match delivery.await {
-            Ok(Ok(_)) => Ok(true),
-            Ok(Err((KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge), _))) => Ok(false),
-            Ok(Err((error, _))) => Err(self.refused(&error)),
-            Err(error) => Err(self.refused(&error)),
-        }
-    }
-
-    fn park(&self, letter: &DeadLetter<'_>, origin: &Origin<'_>, why: &str) {
-        self.count(Copied::Parked);
-        tracing::warn!(key = origin.key, offset = letter.offset, "dead letter is only in its file: {why}");
+        let no_client = |words: String| CopyError::NoClient { topic: self.topic.clone(), words };
+        let (kafka, largest) = (self.kafka.clone(), self.largest);
+        let made = tokio::task::spawn_blocking(move || client::producer(&kafka, largest)).await;
+        let made = made.map_err(|error| no_client(error.to_string()))?;
+        let producer = made.map_err(|error| no_client(error.to_string()))?;
+        Ok(Arc::clone(state.producer.insert(producer)))
     }
 
     fn count(&self, outcome: Copied) {
         self.copied.with_label_values(&[outcome.as_str()]).inc();
     }
-
-    fn refused(&self, error: &impl std::fmt::Display) -> CopyError {
-        CopyError::Refused { topic: self.topic.clone(), words: error.to_string() }
-    }
 }
 
-/// Without a timestamp: by the record's own, retention might delete the copy at once.
-fn queue(
-    producer: &FutureProducer<Context>,
-    topic: &str,
-    letter: &DeadLetter<'_>,
-    headers: OwnedHeaders,
-) -> Result<DeliveryFuture, RDKafkaErrorCode> {
-    let mut record = FutureRecord::<[u8], [u8]>::to(topic).headers(headers);
-    record.key = letter.key;
-    record.payload = letter.value;
-    producer.send_result(record).map_err(|(error, _)| error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail))
+/// The copy of one cut under way.
+struct Sending<'a> {
+    letters: &'a DeadLetters,
+    producer: Arc<FutureProducer<Context>>,
+    progress: &'a mut Progress,
+}
+
+impl Sending<'_> {
+    async fn files<F, Fut>(mut self, cut: &Manifest, identity: &Identity, body: F) -> Result<(), CopyError>
+    where
+        F: Fn(usize) -> Fut,
+        Fut: Future<Output = Result<Bytes, String>>,
+    {
+        let letters = |(_, file): &(usize, &PlannedFile)| file.kind == FileKind::DeadLetters;
+        let mut batch = 0;
+        for (at, file) in cut.files.iter().enumerate().filter(letters) {
+            let unreadable = |words: String| CopyError::Unreadable { key: file.key.clone(), words };
+            let damaged = |error: ReadError| unreadable(error.to_string());
+            let origin = Origin { identity, decoder_version: cut.decoder_version, key: &file.key };
+            let mut parked = Parked::default();
+            for rows in batches(body(at).await.map_err(unreadable)?).map_err(damaged)? {
+                let rows = rows.map_err(damaged)?;
+                batch += 1;
+                if batch <= self.progress.batches {
+                    continue;
+                }
+                if let Err(error) = self.batch(&dead_letters(&rows).map_err(damaged)?, &origin, &mut parked).await {
+                    parked.tell(&file.key);
+                    return Err(error);
+                }
+                self.progress.end_batch();
+            }
+            parked.tell(&file.key);
+        }
+        Ok(())
+    }
+
+    /// Sends letters together. Brokers refuse a batch as they refuse a record, so those that are refused are sent once
+    /// more, each alone.
+    async fn batch(
+        &mut self,
+        letters: &[DeadLetter<'_>],
+        origin: &Origin<'_>,
+        parked: &mut Parked,
+    ) -> Result<(), CopyError> {
+        let (mut under_way, mut refused, mut failed) = (Vec::new(), Vec::new(), None);
+        for letter in letters {
+            if self.progress.settled.contains(&letter.offset) {
+                continue;
+            }
+            let Some(attempt) = next_attempt(letter) else {
+                self.park(letter, parked, "it was sent back to its topic too often");
+                continue;
+            };
+            match self.queue(letter, headers(letter, origin, attempt)).await {
+                Ok(delivery) => under_way.push((letter, delivery)),
+                Err(code) => match self.answer(code, &code) {
+                    Ok(_) => refused.push(letter),
+                    Err(error) => {
+                        failed = Some(error);
+                        break;
+                    }
+                },
+            }
+        }
+        // All answers are heard, also after a failure: what was taken is not sent again.
+        for (letter, delivery) in under_way {
+            match self.hear(delivery).await {
+                Ok(Answer::Taken) => self.settle(letter, Copied::Sent),
+                Ok(_) => refused.push(letter),
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        for letter in refused {
+            self.alone(letter, origin, parked).await?;
+        }
+        Ok(())
+    }
+
+    async fn alone(
+        &mut self,
+        letter: &DeadLetter<'_>,
+        origin: &Origin<'_>,
+        parked: &mut Parked,
+    ) -> Result<(), CopyError> {
+        let headers = || headers(letter, origin, next_attempt(letter).unwrap_or(1));
+        let pointer = headers().insert(Header { key: "eventsink.dlq.object", value: Some(origin.key) });
+        let stub = DeadLetter { value: None, ..letter.clone() };
+        for (outcome, letter, headers) in [(Copied::Sent, letter, headers()), (Copied::Oversized, &stub, pointer)] {
+            let answer = match self.queue(letter, headers).await {
+                Ok(delivery) => self.hear(delivery).await?,
+                Err(code) => self.answer(code, &code)?,
+            };
+            match answer {
+                Answer::Taken => {
+                    self.settle(letter, outcome);
+                    return Ok(());
+                }
+                Answer::TooLarge => {}
+                Answer::Refused(words) => {
+                    self.park(letter, parked, &words);
+                    return Ok(());
+                }
+            }
+        }
+        self.park(letter, parked, "it is too large even without its value");
+        Ok(())
+    }
+
+    /// Queues a record, without a timestamp: by the letter's own, retention might delete the copy at once. Waits while
+    /// the queue is full, be it of what an abandoned copy has left behind.
+    async fn queue(&self, letter: &DeadLetter<'_>, headers: OwnedHeaders) -> Result<DeliveryFuture, RDKafkaErrorCode> {
+        let mut record = FutureRecord::<[u8], [u8]>::to(&self.letters.topic).headers(headers);
+        record.key = letter.key;
+        record.payload = letter.value;
+        loop {
+            match self.producer.send_result(record) {
+                Ok(delivery) => return Ok(delivery),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => record = back,
+                Err((error, _)) => return Err(error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail)),
+            }
+            tokio::time::sleep(QUEUE_FULL).await;
+        }
+    }
+
+    /// Waits for the brokers' answer.
+    async fn hear(&self, delivery: DeliveryFuture) -> Result<Answer, CopyError> {
+        match delivery.await {
+            Ok(Ok(_)) => Ok(Answer::Taken),
+            Ok(Err((error, _))) => self.answer(error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail), &error),
+            Err(error) => self.answer(RDKafkaErrorCode::BrokerTransportFailure, &error),
+        }
+    }
+
+    /// What an error says of the record; one that says more is a failure of the copy.
+    fn answer(&self, code: RDKafkaErrorCode, words: &impl std::fmt::Display) -> Result<Answer, CopyError> {
+        let (topic, words) = (self.letters.topic.clone(), words.to_string());
+        match Fault::of(code) {
+            Fault::Size => Ok(Answer::TooLarge),
+            Fault::Record => Ok(Answer::Refused(words)),
+            Fault::Way => Err(CopyError::Unreachable { topic, words }),
+            Fault::Topic => Err(CopyError::Refused { topic, words }),
+        }
+    }
+
+    fn settle(&mut self, letter: &DeadLetter<'_>, outcome: Copied) {
+        self.letters.count(outcome);
+        self.progress.settled.insert(letter.offset);
+    }
+
+    fn park(&mut self, letter: &DeadLetter<'_>, parked: &mut Parked, why: &str) {
+        self.settle(letter, Copied::Parked);
+        parked.add(letter.offset, why);
+    }
 }
 
 /// Which attempt at the record this was; `None` when there were enough.
@@ -313,75 +477,5 @@ fn headers(letter: &DeadLetter<'_>, origin: &Origin<'_>, attempt: u64) -> OwnedH
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use rdkafka::message::Headers as _;
-
-    fn letter(headers: Vec<(&'static str, Option<&'static [u8]>)>) -> DeadLetter<'static> {
-        let (reason, detail) = ("InvalidTime", "attribute time is no timestamp");
-        DeadLetter { reason, detail, offset: 7, timestamp: None, key: None, headers, value: Some(b"v") }
-    }
-
-    fn shown(letter: &DeadLetter<'_>) -> Vec<(String, Option<Vec<u8>>)> {
-        let identity = Identity {
-            ledger: "l".into(),
-            sink: "orders".into(),
-            cluster_id: "c".into(),
-            topic: "t".into(),
-            topic_id: "id".into(),
-            partition: 3,
-        };
-        let origin = Origin { identity: &identity, decoder_version: 2, key: "_dlq/x" };
-        let headers = headers(letter, &origin, next_attempt(letter).unwrap());
-        headers.iter().map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec))).collect()
-    }
-
-    fn text(of: &str) -> Option<Vec<u8>> {
-        Some(of.as_bytes().to_vec())
-    }
-
-    #[test]
-    fn the_records_own_headers_come_first_as_they_were() {
-        let own = vec![("b", Some(&b"\xff\0"[..])), ("a", None), ("b", Some(&b""[..]))];
-        let shown = shown(&letter(own));
-        assert_eq!(shown[..3], [("b".into(), Some(vec![255, 0])), ("a".into(), None), ("b".into(), Some(vec![]))]);
-        let ours: Vec<_> = shown[3..].iter().map(|(name, value)| (name.strip_prefix(OURS).unwrap(), value)).collect();
-        let expected = [
-            ("version", text("1")),
-            ("sink", text("orders")),
-            ("topic", text("t")),
-            ("topic-id", text("id")),
-            ("partition", text("3")),
-            ("offset", text("7")),
-            ("timestamp", None),
-            ("reason", text("InvalidTime")),
-            ("stage", text("decode")),
-            ("detail", text("attribute time is no timestamp")),
-            ("attempt", text("1")),
-            ("decoder-version", text("2")),
-        ];
-        assert!(ours.iter().copied().eq(expected.iter().map(|(name, value)| (*name, value))), "{ours:?}");
-    }
-
-    #[test]
-    fn headers_of_an_earlier_copy_are_overwritten() {
-        let earlier: Vec<(&str, Option<&[u8]>)> = vec![
-            ("eventsink.dlq.offset", Some(b"999")),
-            ("eventsink.dlq.object", Some(b"gone")),
-            ("eventsink.dlq.attempt", Some(b"2")),
-            ("eventsink.dlq.offset", Some(b"998")),
-        ];
-        let shown = shown(&letter(earlier));
-        let all = |name: &str| shown.iter().filter(|(key, _)| key == name).map(|(_, value)| value).collect::<Vec<_>>();
-        assert_eq!(all("eventsink.dlq.offset"), [&text("7")]);
-        assert_eq!(all("eventsink.dlq.attempt"), [&text("3")]);
-        assert!(all("eventsink.dlq.object").is_empty());
-    }
-
-    #[test]
-    fn a_record_sent_back_three_times_is_copied_no_more() {
-        let after = |value: &'static [u8]| next_attempt(&letter(vec![("eventsink.dlq.attempt", Some(value))]));
-        assert_eq!([after(b"2"), after(b"3"), after(b"40"), after(b"x")], [Some(3), None, None, Some(1)]);
-        assert_eq!(next_attempt(&letter(vec![("eventsink.dlq.attempt", None)])), Some(1));
-    }
-}
+#[path = "dead_letters_tests.rs"]
+mod tests;

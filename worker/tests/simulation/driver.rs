@@ -217,6 +217,12 @@ impl Driver {
             match effect {
                 Effect::Resolve => self.ops.push(Op::Resolve { committed: None, tip: None }),
                 Effect::Discard => self.discard(shared),
+                Effect::DiscardOpen => {
+                    shared.see("copy that outlives a hold");
+                    if shared.sabotage != Sabotage::OpenSurvivesHold {
+                        self.buffer.clear();
+                    }
+                }
                 Effect::Seek { offset, generation, .. } => {
                     self.reading = Some((generation, offset));
                     if shared.rng.one_in(2) {
@@ -469,7 +475,11 @@ impl Driver {
             shared.see("copied dead letter");
             shared.copy(at);
         } else if shared.rng.one_in(4) {
-            return self.step(Input::DeadCopied(Err("the topic is gone".into())), shared);
+            self.step(Input::DeadCopied(Err("the topic is gone".into())), shared);
+            if self.body.is_some() {
+                shared.see("failed copy that keeps its cut");
+            }
+            return;
         }
         if answered {
             left.pop();

@@ -37,7 +37,7 @@ fn tell(seed: u64, sabotage: Sabotage) -> ! {
 }
 
 /// What the steps must have met, or the simulation proves little.
-const HARD_CASES: [&str; 12] = [
+const HARD_CASES: [&str; 14] = [
     "rival",
     "lost reply",
     "replay",
@@ -49,6 +49,8 @@ const HARD_CASES: [&str; 12] = [
     "copied dead letter",
     "copy of an adopted cut",
     "DeadLetterTopic",
+    "failed copy that keeps its cut",
+    "copy that outlives a hold",
     "PoisonFlood",
 ];
 
@@ -115,5 +117,6 @@ caught! {
     committing_a_cut_before_the_copy_is_caught: CommitBeforeCopy,
     adopting_a_cut_without_the_copy_is_caught: AdoptionWithoutCopy,
     copying_before_the_manifest_is_caught: CopyFirst,
+    keeping_rows_behind_a_copy_in_a_hold_is_caught: OpenSurvivesHold,
     letting_a_flood_through_is_caught: FloodIgnored,
 }

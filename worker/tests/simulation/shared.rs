@@ -44,6 +44,8 @@ pub enum Sabotage {
     AdoptionWithoutCopy,
     /// Dead letters are copied when their cut closes, before the manifest.
     CopyFirst,
+    /// Rows of the open cut are kept in a hold that the copy of the cut before it outlives.
+    OpenSurvivesHold,
     /// Floods are let through.
     FloodIgnored,
 }

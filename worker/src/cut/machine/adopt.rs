@@ -13,6 +13,7 @@ impl Flight {
             records: open.records,
             manifest: Some(manifest),
             missing,
+            copying: None,
             trigger: None,
             since: open.since,
         }
@@ -50,7 +51,7 @@ impl Machine {
             Ok(missing) if missing.is_empty() && self.copies(&manifest) => {
                 self.flight = Some(Flight::adopted(manifest.clone(), vec![], &self.open));
                 self.read_from(manifest.to, manifest.epoch, fx);
-                fx.push(Effect::CopyDead(manifest));
+                self.copy(fx);
             }
             Ok(missing) if missing.is_empty() => self.go_on_after(&manifest, fx),
             Ok(missing) => {

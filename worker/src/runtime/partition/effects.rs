@@ -28,6 +28,7 @@ impl Partition {
                 self.resolving = Some(self.shared.spawn(self.at.clone(), self.born, task));
             }
             Effect::Discard => self.discard(),
+            Effect::DiscardOpen => self.discard_open(),
             Effect::Seek { offset, epoch, generation } => {
                 self.paused = false;
                 self.generation = generation;
@@ -117,7 +118,7 @@ impl Partition {
         });
     }
 
-    /// The bodies stay in memory, and in the budget, until the cut is finished.
+    /// The bodies stay in memory, and in the budget, until nobody needs them.
     fn hold_bodies(&mut self, manifest: Manifest, files: Vec<EncodedFile>, adopted: bool) {
         let bodies: Vec<Bytes> = files.into_iter().map(|file| file.body).collect();
         self.shared.budget.change(&mut self.held_bodies, bodies.iter().map(Bytes::len).sum());
@@ -149,17 +150,23 @@ impl Partition {
         });
     }
 
-    /// All files of the cut in flight are in the store, and its dead letters are copied.
-    fn finish_flight(&mut self) {
-        let Some(flight) = self.flight.take() else { return };
+    /// All files of the cut in flight are in the store: whatever becomes of the copy, they stand and are counted.
+    pub(super) fn files_stand(&mut self) {
+        let Some(flight) = &mut self.flight else { return };
+        let left = flight.drop_bodies(self.shared.dead_letters.is_some());
+        self.shared.budget.change(&mut self.held_bodies, left);
         self.traces.lands();
-        self.shared.budget.change(&mut self.held_bodies, 0);
         let metrics = &self.shared.metrics;
         for file in &flight.manifest.files {
             let rows = if file.kind == FileKind::Rows { &metrics.written } else { &metrics.dead };
             rows.inc_by(file.rows);
         }
-        let manifest = &flight.manifest;
+    }
+
+    /// The cut in flight needs nothing more.
+    fn finish_flight(&mut self) {
+        let Some(Flight { manifest, .. }) = self.flight.take() else { return };
+        self.shared.budget.change(&mut self.held_bodies, 0);
         info!(
             partition = %self.at, from = manifest.from, to = manifest.to, files = manifest.files.len(),
             dead = manifest.dead.len(), "cut finished"
@@ -231,13 +238,18 @@ impl Partition {
             task.abort();
         }
         self.era = self.eras.fetch_add(1, Ordering::Relaxed);
-        self.traces.discards();
         self.unnamed.clear();
-        self.writer = None;
         self.flight = None;
+        self.shared.budget.change(&mut self.held_bodies, 0);
+        self.discard_open();
+    }
+
+    /// Drops what was read for the open cut.
+    fn discard_open(&mut self) {
+        self.traces.discards();
+        self.writer = None;
         self.replay = None;
         self.shared.budget.change(&mut self.held_writer, 0);
-        self.shared.budget.change(&mut self.held_bodies, 0);
         self.shared.budget.sub(std::mem::take(&mut self.waiting_bytes));
         self.waiting.clear();
     }

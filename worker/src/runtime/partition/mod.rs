@@ -7,7 +7,7 @@ mod effects;
 use super::lane::{Done, Shared};
 use crate::cut::{Admit, HoldReason, Input, Machine, Manifest, Now, Outcome};
 use crate::events::{Decoded, Place, Policy, Record, decode};
-use crate::files::{CutWriter, EncodeError, Identity, Rules};
+use crate::files::{CutWriter, EncodeError, FileKind, Identity, Rules};
 use crate::kafka::TopicPartition;
 use crate::kafka::batch::Batch;
 use crate::kafka::poll::{Command, Delivery};
@@ -62,6 +62,19 @@ struct Flight {
     bodies: Vec<Bytes>,
     /// Somebody else has promised it.
     adopted: bool,
+}
+
+impl Flight {
+    /// Drops the bodies that nobody needs once all files are there, and gives the bytes of the others: those of dead
+    /// letters to be copied. An adopted cut is copied from its files.
+    fn drop_bodies(&mut self, copies: bool) -> usize {
+        for (file, body) in self.manifest.files.iter().zip(&mut self.bodies) {
+            if !copies || self.adopted || file.kind != FileKind::DeadLetters {
+                *body = Bytes::new();
+            }
+        }
+        self.bodies.iter().map(Bytes::len).sum()
+    }
 }
 
 /// See the module.
@@ -146,9 +159,9 @@ impl Partition {
         self.released
     }
 
-    /// Bytes that closing the open cut now would free.
+    /// Bytes that the machine frees when it hears that memory is short.
     pub fn buffered_bytes(&self) -> usize {
-        if self.flight.is_some() { 0 } else { self.held_writer }
+        if self.flight.is_some() && !self.machine.copy_waits() { 0 } else { self.held_writer }
     }
 
     pub fn deliver(&mut self, delivery: Delivery) {
@@ -203,7 +216,12 @@ impl Partition {
                 let detail = error.to_string();
                 self.input(Input::Stuck { reason: error.hold(0).reason, detail });
             }
-            Done::FilesPut(result) => self.input(Input::FilesPut(result)),
+            Done::FilesPut(result) => {
+                if result.is_ok() {
+                    self.files_stand();
+                }
+                self.input(Input::FilesPut(result));
+            }
             Done::DeadCopied(result) => self.input(Input::DeadCopied(result)),
             Done::FilesChecked { result, rules } => {
                 let rules = match rules {
@@ -479,7 +497,9 @@ fn policy(rules: &Rules) -> Policy {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cut::Ranges;
     use crate::events::{Leniency, NonCloudEvents};
+    use crate::files::PlannedFile;
 
     #[test]
     fn records_are_decoded_as_the_rules_of_their_cut_say() {
@@ -487,5 +507,37 @@ mod tests {
         let rules = Rules { non_cloud_events: NonCloudEvents::Wrap, lenient, ..Rules::default() };
         assert_eq!(policy(&rules), Policy { non_cloud_events: NonCloudEvents::Wrap, lenient });
         assert_eq!(policy(&Rules::default()), Policy::default());
+    }
+
+    #[test]
+    fn only_bodies_of_dead_letters_that_are_still_to_be_copied_outlive_the_put_of_their_files() {
+        let file = |kind| PlannedFile { key: "k".into(), kind, rows: 1, first: 0, last: 0, digest: "d".into() };
+        let manifest = Manifest { files: vec![file(FileKind::Rows), file(FileKind::DeadLetters)], ..manifest() };
+        let bodies = vec![Bytes::from_static(b"rows"), Bytes::from_static(b"dead letters")];
+        let left = |copies, adopted| {
+            Flight { manifest: manifest.clone(), bodies: bodies.clone(), adopted }.drop_bodies(copies)
+        };
+        assert_eq!([left(true, false), left(false, false), left(true, true)], [12, 0, 0]);
+    }
+
+    fn manifest() -> Manifest {
+        Manifest {
+            version: 1,
+            ledger: String::new(),
+            topic: "t".into(),
+            partition: 0,
+            from: 0,
+            to: 2,
+            epoch: 1,
+            prev: String::new(),
+            nonce: "n".into(),
+            rules: String::new(),
+            decoder_version: 1,
+            files: vec![],
+            dead: Ranges::default(),
+            filtered: Ranges::default(),
+            absent: Ranges::default(),
+            lost: Ranges::default(),
+        }
     }
 }
