@@ -118,7 +118,6 @@ pub const PASSED_ON: &[&str] = &[
     "fetch.min.bytes",
     "fetch.queue.backoff.ms",
     "fetch.wait.max.ms",
-    "max.partition.fetch.bytes",
     "metadata.max.age.ms",
     "metadata.recovery.rebootstrap.trigger.ms",
     "metadata.recovery.strategy",
@@ -191,6 +190,7 @@ const PROMISES: &[(&str, &str)] = &[
     ("coordinator.query.interval.ms", "the library finds a coordinator that moved by itself"),
     ("statistics.interval.ms", "nobody reads these statistics; the metrics are on observability.listen"),
     ("topic.blacklist", "topics are named one by one in kafka.consumer.topics"),
+    ("max.partition.fetch.bytes", "it is another name of an option that is always set; use fetch.message.max.bytes"),
     ("enable.sasl.oauthbearer.unsecure.jwt", "such tokens prove nothing; use kafka.sasl.oauth"),
 ];
 

@@ -102,7 +102,8 @@ fn producer_config(kafka: &Kafka, largest: usize) -> ClientConfig {
         .set("bootstrap.servers", kafka.bootstrap_servers.join(","))
         .set("acks", "all")
         .set("enable.idempotence", "true")
-        .set("compression.type", "zstd")
+        // Every service that speaks Kafka takes gzip, and dead letters are few.
+        .set("compression.type", "gzip")
         // Keys go where Java's producers put them.
         .set("partitioner", "murmur2_random")
         .set("message.max.bytes", largest.to_string())
@@ -161,22 +162,36 @@ fn options(config: &mut ClientConfig, kafka: &Kafka) {
 
 /// Options that only consumers take.
 fn is_for_reading(name: &str) -> bool {
-    ["fetch.", "queued.", "max.partition.fetch."].iter().any(|group| name.starts_with(group))
+    ["fetch.", "queued."].iter().any(|group| name.starts_with(group))
 }
 
-/// Those of the options that say how much is read ahead.
+/// Those of the options that say how much is read ahead, as far as the budget goes.
 fn reading_options(config: &mut ClientConfig, kafka: &Kafka, prefetch: usize) {
     for (name, value) in kafka.options.iter().filter(|(name, _)| is_for_reading(name)) {
         config.set(name, value);
     }
-    // Read-ahead at most four times of what is meant for it, a quarter of the budget, where only the process knows it.
-    let limit = (prefetch >> 10).max(1024) * 4;
-    if kafka
-        .options
-        .get("queued.max.messages.kbytes")
-        .is_some_and(|kib| kib.parse().is_ok_and(|kib: usize| kib > limit))
-    {
-        config.set("queued.max.messages.kbytes", limit.to_string());
+    for (name, _, limit) in over_budget(kafka, prefetch) {
+        config.set(name, limit.to_string());
+    }
+}
+
+/// Options that would read ahead more than four times of what is meant for it, a quarter of the budget, which only the
+/// process may know: name, value and the limit that takes its place.
+fn over_budget(kafka: &Kafka, prefetch: usize) -> Vec<(&'static str, usize, usize)> {
+    let kib = (prefetch >> 10).max(1024) * 4;
+    let limits =
+        [("queued.max.messages.kbytes", kib), ("fetch.max.bytes", kib << 10), ("fetch.message.max.bytes", kib << 10)];
+    let wanted = |name| kafka.options.get(name).and_then(|value| value.parse::<usize>().ok());
+    limits
+        .into_iter()
+        .filter_map(|(name, limit)| wanted(name).filter(|&value| value > limit).map(|value| (name, value, limit)))
+        .collect()
+}
+
+/// Says which options the budget caps; once for a process, however many clients it makes.
+pub fn warn_of_caps(kafka: &Kafka, prefetch: usize) {
+    for (option, value, limit) in over_budget(kafka, prefetch) {
+        tracing::warn!(option, value, limit, "kafka.options: capped at a quarter of the memory budget");
     }
 }
 
@@ -258,15 +273,61 @@ pub fn may_use_group(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use eventsink_crds::settings::{SaslMechanism, SecurityProtocol};
+    use eventsink_crds::settings::{PASSED_ON, SaslMechanism, SecurityProtocol};
+    use std::collections::BTreeSet;
 
     #[test]
     fn options_replace_our_defaults_but_not_what_the_budget_allows() {
-        let given = [("fetch.queue.backoff.ms", "7"), ("queued.max.messages.kbytes", "999999")];
+        let given = [
+            ("fetch.queue.backoff.ms", "7"),
+            ("queued.max.messages.kbytes", "999999"),
+            ("fetch.max.bytes", "33554433"),
+            ("fetch.message.max.bytes", "33554432"),
+        ];
         let kafka = Kafka { options: given.into_iter().collect(), ..Kafka::default() };
         let config = config(&kafka, 8 << 20);
-        assert_eq!(config.get("fetch.queue.backoff.ms"), Some("7"));
-        assert_eq!(config.get("queued.max.messages.kbytes"), Some("32768"));
+        let read_ahead = ["fetch.queue.backoff.ms", "queued.max.messages.kbytes", "fetch.max.bytes"];
+        assert_eq!(read_ahead.map(|name| config.get(name)), [Some("7"), Some("32768"), Some("33554432")]);
+        assert_eq!(config.get("fetch.message.max.bytes"), Some("33554432"));
+        let capped = [("queued.max.messages.kbytes", 999_999, 32 << 10), ("fetch.max.bytes", (32 << 20) + 1, 32 << 20)];
+        assert_eq!(over_budget(&kafka, 8 << 20), capped);
+        assert_eq!(over_budget(&kafka, 1 << 20).len(), 3, "each of them is capped");
+    }
+
+    /// Names that `config` gives the library and that change with `option`, which is none of them.
+    fn other_names(option: &str, config: &ClientConfig) -> BTreeSet<String> {
+        let value = |config: &ClientConfig, name: &str| config.create_native_config().unwrap().get(name).ok();
+        let before = ClientConfig::new();
+        let names: Vec<&str> = config.config_map().into_keys().filter(|&name| name != option).collect();
+        // Of any kind of value one is taken and is no default.
+        let tried = ["70001", "701", "true", "false", "v6", "none", "https", "a"].map(|value| {
+            let mut with = ClientConfig::new();
+            with.set(option, value);
+            with
+        });
+        let taken = tried.iter().filter(|with| with.create_native_config().is_ok());
+        let changed = taken.flat_map(|with| names.iter().filter(|name| value(with, name) != value(&before, name)));
+        changed.map(|&name| name.to_owned()).collect()
+    }
+
+    /// Settings reach the library in no certain order, so that of two names of one option either may win.
+    #[test]
+    fn no_option_is_another_name_of_one_that_we_set() {
+        let config = config(&Kafka::default(), 1 << 20);
+        assert_eq!(
+            other_names("max.partition.fetch.bytes", &config).into_iter().collect::<Vec<_>>(),
+            ["fetch.message.max.bytes"]
+        );
+        for option in PASSED_ON {
+            let others = other_names(option, &config);
+            assert!(others.is_empty(), "{option} is {others:?}");
+        }
+    }
+
+    #[test]
+    fn dead_letters_are_compressed_as_every_service_takes_it() {
+        let config = producer_config(&Kafka::default(), 1 << 20);
+        assert_eq!(config.create_native_config().unwrap().get("compression.type").unwrap(), "gzip");
     }
 
     #[test]

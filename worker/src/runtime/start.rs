@@ -180,6 +180,7 @@ async fn reach_kafka(
 ) -> Result<(Arc<BaseConsumer<Context>>, Cluster), StartError> {
     let mut failures = 0;
     let mut said = None;
+    client::warn_of_caps(&settings.kafka, budget / 16);
     surface.waiting(format!("waiting for kafka at {}", settings.kafka.bootstrap_servers.join(",")));
     loop {
         let consumer = client::consumer(&settings.kafka, budget / 16);

@@ -112,6 +112,14 @@ pub enum Problem {
     /// A variable of our prefix that can be no key.
     #[error("names no key; write EVENTSINK__SECTION__KEY, such as EVENTSINK__KAFKA__CONSUMER__GROUP_ID")]
     VariableName,
+    /// A variable for a name whose case counts.
+    #[error(
+        "names in {section} keep their case, which a variable cannot say; write them in the file, with ${{VAR}} for a value"
+    )]
+    VariableCase {
+        /// The section of such names.
+        section: String,
+    },
     /// A key with a dot in it.
     #[error("write sections one inside the other, not joined by dots")]
     DottedKey,

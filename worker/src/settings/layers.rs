@@ -84,6 +84,9 @@ pub(super) fn merge(documents: Vec<Document>, env: &BTreeMap<String, String>, mi
     merged
 }
 
+/// Names in this section keep their case, which no variable can say.
+const CASED: [&str; 4] = ["kafka", "sasl", "oauth", "extensions"];
+
 /// One layer per variable, so that they apply in the order of their names.
 fn variables(env: &BTreeMap<String, String>, mistakes: &mut Mistakes) -> Vec<Layer> {
     let mut layers = Vec::new();
@@ -93,6 +96,10 @@ fn variables(env: &BTreeMap<String, String>, mistakes: &mut Mistakes) -> Vec<Lay
         let steps: Vec<String> = key.split("__").map(str::to_ascii_lowercase).collect();
         if !steps.iter().all(|step| is_key(step)) {
             mistakes.add_to_layer(Some(origin), Problem::VariableName);
+            continue;
+        }
+        if steps.len() > CASED.len() && steps.starts_with(&CASED.map(str::to_owned)) {
+            mistakes.add_to_layer(Some(origin), Problem::VariableCase { section: CASED.join(".") });
             continue;
         }
         let section = format!("{key}__");

@@ -28,6 +28,10 @@ pub(super) fn token(status: u16, body: &[u8], secret: &str, now: SystemTime) -> 
     let Some(value) = answer.access_token.filter(|value| !value.is_empty()) else {
         return Err(format!("answers {status} without an access_token"));
     };
+    // RFC 6749 appendix A.12, without the space, which the library refuses in words that quote the token.
+    if !value.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(format!("answers {status} with an access_token that is not all visible ASCII"));
+    }
     let expires = match answer.expires_in.as_ref().and_then(seconds) {
         Some(life) => now.checked_add(Duration::from_secs(life)),
         None => expiry(&value),
@@ -96,6 +100,14 @@ mod tests {
         let claims = URL_SAFE_NO_PAD.encode(r#"{"sub":"x","exp":1060}"#);
         assert_eq!(life(&format!(r#"{{"access_token":"e30.{claims}.sig"}}"#)), Ok(60));
         assert!(life(r#"{"access_token":"opaque"}"#).unwrap_err().contains("expires_in"));
+    }
+
+    #[test]
+    fn a_token_that_the_library_would_refuse_is_refused_without_being_quoted() {
+        for bad in ["tökén", "qu ux", r"quux\n", r"quux\u0000"] {
+            let words = life(&format!(r#"{{"access_token":"{bad}","expires_in":60}}"#)).unwrap_err();
+            assert!(words.contains("visible ASCII") && !words.contains("qu") && !words.contains("tök"), "{words}");
+        }
     }
 
     #[test]

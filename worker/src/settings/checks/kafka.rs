@@ -63,7 +63,10 @@ impl Checks<'_> {
     /// Each option may be set, and the library takes its value.
     pub(super) fn options(&mut self) {
         let settings = self.settings;
-        let budget = settings.memory.budget.map_or(READ_AHEAD, |budget| budget.as_u64() / 4);
+        let (budget, why) = match settings.memory.budget {
+            Some(budget) => (budget.as_u64() / 4, ", a quarter of memory.budget"),
+            None => (READ_AHEAD, "; set memory.budget to allow more"),
+        };
         for (name, value) in settings.kafka.options.iter() {
             let path = format!("kafka.options.{name}");
             let number = || value.parse::<u64>().ok();
@@ -75,11 +78,12 @@ impl Checks<'_> {
                     self.refuse(&path, value, allowed);
                 }
                 (None, "queued.max.messages.kbytes") if number().is_some_and(|kib| kib > budget >> 10) => {
-                    let allowed = format!("at most {}, a quarter of memory.budget", budget >> 10);
-                    self.refuse(&path, value, allowed);
+                    self.refuse(&path, value, format!("at most {}{why}", budget >> 10));
                 }
-                (None, "fetch.max.bytes") if number().is_some_and(|bytes| bytes > budget) => {
-                    self.refuse(&path, value, format!("at most {budget}, a quarter of memory.budget"));
+                (None, "fetch.max.bytes" | "fetch.message.max.bytes")
+                    if number().is_some_and(|bytes| bytes > budget) =>
+                {
+                    self.refuse(&path, value, format!("at most {budget}{why}"));
                 }
                 (None, _) => {
                     if let Err(words) = accepted(name, value) {
@@ -178,6 +182,16 @@ mod tests {
     }
 
     #[test]
+    fn an_extension_whose_case_would_be_lost_is_refused() {
+        let name = "EVENTSINK__KAFKA__SASL__OAUTH__EXTENSIONS__LOGICALCLUSTER";
+        let expected = format!(
+            "variable {name}: names in kafka.sasl.oauth.extensions keep their case, which a variable cannot say; write \
+             them in the file, with ${{VAR}} for a value"
+        );
+        assert_eq!(mistakes(&with_oauth(), &[(name, "lkc-2")]), [expected]);
+    }
+
+    #[test]
     fn options_come_by_name_from_the_file_and_by_sections_from_variables() {
         let text =
             with_options("socket.keepalive.enable: true, reconnect.backoff.ms: 50, reconnect.backoff.max.ms: 70");
@@ -214,11 +228,20 @@ mod tests {
 
     #[test]
     fn an_option_stays_within_the_memory_budget_and_above_what_batches_need() {
-        let wide = "receive.message.max.bytes: 99999999, queued.max.messages.kbytes: 16385, fetch.max.bytes: 16777217";
+        let wide = "receive.message.max.bytes: 99999999, queued.max.messages.kbytes: 16385, fetch.max.bytes: 16777217, \
+                    fetch.message.max.bytes: 16777217";
         let budget = [("EVENTSINK__MEMORY__BUDGET", "64MiB")];
-        assert_eq!(mistakes(&with_options(wide), &budget).len(), 3);
+        assert_eq!(mistakes(&with_options(wide), &budget).len(), 4);
         let fits = "receive.message.max.bytes: 200000000, queued.max.messages.kbytes: 16384, fetch.max.bytes: 16777216";
         loaded(&with_options(fits), &budget);
+    }
+
+    #[test]
+    fn without_a_memory_budget_an_option_is_told_how_to_have_more() {
+        let wide = "queued.max.messages.kbytes: 131073, fetch.max.bytes: 134217729, fetch.message.max.bytes: 134217729";
+        let lines = mistakes(&with_options(wide), &[]);
+        let helps = |line: &String| line.contains("at most 13") && line.contains("; set memory.budget to allow more");
+        assert!(lines.len() == 3 && lines.iter().all(helps), "{lines:?}");
     }
 
     #[test]

@@ -97,7 +97,8 @@ impl Checks<'_> {
         }
         let path = "storage.s3.sse.customer_key";
         match (&sse.customer_key, sse.kind) {
-            (None, SseType::Customer) => {
+            // A file that cannot be read has been told of already.
+            (None, SseType::Customer) if sse.customer_key_file.is_none() => {
                 self.missing(path, "32 bytes in base64, since storage.s3.sse.type is customer");
             }
             (Some(key), SseType::Customer) if decoded(key).is_none_or(|key| key.len() != 32) => {
@@ -151,13 +152,6 @@ impl Checks<'_> {
         if let (Some(first), Some(second)) = (given.next(), given.next()) {
             let other = format!("storage.azure.{first}");
             self.add(&format!("storage.azure.{second}"), super::Problem::Both { other });
-        }
-        if kinds[2].1 {
-            for (id, what) in [("client_id", &azure.client_id), ("tenant_id", &azure.tenant_id)] {
-                if what.is_none() {
-                    self.missing(&format!("storage.azure.{id}"), "the id that storage.azure.client_secret belongs to");
-                }
-            }
         }
     }
 

@@ -39,10 +39,6 @@ fn credentials_of_azure_are_of_one_kind_and_whole() {
         ["storage.azure.sas_token: is given, and so is storage.azure.access_key; give one of them"]
     );
     assert_eq!(
-        with("client_secret: hunter2, client_id: id"),
-        ["storage.azure.tenant_id: is missing; it must be the id that storage.azure.client_secret belongs to"]
-    );
-    assert_eq!(
         with("access_key: hunter2!"),
         ["storage.azure.access_key: *** is not allowed; it must be a key in base64, as the portal shows it"]
     );
@@ -51,6 +47,13 @@ fn credentials_of_azure_are_of_one_kind_and_whole() {
         ["storage.azure.sas_token: *** is not allowed; it must be a shared access signature such as sv=...&sig=..., \
          without the URL before it"]
     );
+}
+
+/// They may be in `AZURE_CLIENT_ID` and `AZURE_TENANT_ID`, which the opening of the store reads and judges.
+#[test]
+fn a_secret_of_azure_may_have_its_ids_elsewhere() {
+    let azure = "backend: azure, azure: {account: a, container: c, client_secret: hunter2},";
+    assert!(loaded(&LEAST.replace("backend: file,", azure), &[]).storage.azure.client_id.is_none());
 }
 
 #[test]
@@ -92,6 +95,13 @@ fn encryption_takes_the_key_of_its_kind_and_no_other() {
         with("type: aes256"),
         ["storage.s3.sse.type: \"aes256\" is not allowed; it must be one of none, s3, kms, kms_dsse, customer"]
     );
+}
+
+#[test]
+fn a_key_file_that_cannot_be_read_is_one_mistake() {
+    let customer = "sse: {type: customer, customer_key_file: /nowhere/key}";
+    let lines = mistakes_of(&format!("{{backend: s3, s3: {{bucket: b, {customer}}}}}"));
+    assert!(lines.len() == 1 && lines[0].starts_with("storage.s3.sse.customer_key_file: cannot read"), "{lines:?}");
 }
 
 #[test]

@@ -115,6 +115,8 @@ mod tests {
         let half = AzureOptions { client_secret: Some(Secret::new("hunter2")), ..options() };
         let words = error(&AzureOptions { tenant_id: Some("t".into()), ..half.clone() });
         assert!(words.contains("client_id and tenant_id") && !words.contains("hunter2"), "{words}");
+        let federated = AzureOptions { federated_token_file: Some("/token".into()), ..options() };
+        assert!(error(&federated).contains("client_id and tenant_id"));
         let whole = AzureOptions { tenant_id: Some("t".into()), client_id: Some("c".into()), ..half };
         assert!(open(&whole).is_ok());
     }
