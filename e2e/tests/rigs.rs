@@ -1,6 +1,9 @@
 //! The servers and the producer themselves: a test on them proves nothing while they are wrong.
 
 use std::collections::BTreeSet;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 use std::time::Duration;
 
 use eventsink_e2e::{Access, Azure, Gcs, Kafka, Mechanism, Mix, S3, Workspace, produce};
@@ -81,6 +84,22 @@ fn client(kafka: &Kafka, access: Access) -> ClientConfig {
     }
     config.set("log_level", "0");
     config
+}
+
+#[test]
+fn an_old_node_is_named_before_anything_is_installed() {
+    let space = Workspace::new();
+    let node = space.join("node");
+    std::fs::write(&node, "#!/bin/sh\necho v18.19.0\n").unwrap();
+    std::fs::set_permissions(&node, Permissions::from_mode(0o755)).unwrap();
+    let folder = node.parent().unwrap().display();
+    let done = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/rigs/azure"))
+        .arg("get")
+        .env("PATH", format!("{folder}:{}", std::env::var("PATH").unwrap()))
+        .output()
+        .unwrap();
+    let words = String::from_utf8_lossy(&done.stderr);
+    assert!(!done.status.success() && words.contains("node is v18.19.0") && words.contains("20 or newer"), "{words}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use eventsink_worker::cut::{MANIFEST_VERSION, Manifest, Owner, PutOutcome, Ranges};
+use eventsink_worker::cut::{HoldReason, MANIFEST_VERSION, Manifest, Owner, PutOutcome, Ranges};
 use eventsink_worker::events::{DECODER_VERSION, Record};
 use eventsink_worker::files::{Close, CutWriter, EncodedFile, Encoding, Identity, Rules};
 use eventsink_worker::store::ledger::{Ledger, LedgerError};
@@ -139,4 +139,23 @@ async fn a_file_with_other_rows_under_a_planned_key_is_not_the_planned_one() {
     ledger.store().create(&file.plan.key, other.body).await.unwrap();
     let error = ledger.put_file(&manifest, &file.plan, &file.body).await.unwrap_err();
     assert!(error.contains("its row count is 3, planned is 2"), "{error}");
+}
+
+#[tokio::test]
+async fn rules_of_a_newer_worker_are_told_from_damaged_ones() {
+    let (_folder, ledger) = ledger().await;
+    let rules = Rules::default();
+    ledger.keep_rules(&rules).await;
+    assert_eq!(ledger.rules(&rules.digest()).await.unwrap(), rules);
+
+    let newer = rules.canonical_json().replacen('{', "{\"sorted\":true,", 1);
+    let digest = Rules::digest_of(newer.as_bytes());
+    for (name, reason, way_out) in [
+        (digest.as_str(), HoldReason::UnknownVersion, "run the newer worker again"),
+        ("0123456789abcdef", HoldReason::LedgerDamaged, "restore the object"),
+    ] {
+        ledger.store().create(&format!("_eventsink/rules/{name}.json"), Bytes::from(newer.clone())).await.unwrap();
+        let hold = ledger.rules(name).await.unwrap_err().hold(7);
+        assert!(hold.reason == reason && hold.detail.contains(way_out), "{hold:?}");
+    }
 }

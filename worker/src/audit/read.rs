@@ -177,7 +177,9 @@ fn understand<T: Versioned>(key: &str, body: &[u8]) -> Result<T, Finding> {
         Ok(found) => Err(newer(found.version())),
         Err(LedgerError::UnknownVersion { version, .. }) => Err(newer(version)),
         Err(LedgerError::Damaged { detail, .. }) => Err(unreadable(key, &detail)),
-        Err(error @ LedgerError::PrefixOwnedBy { .. }) => Err(unreadable(key, &error.to_string())),
+        Err(error @ (LedgerError::PrefixOwnedBy { .. } | LedgerError::NewerRules { .. })) => {
+            Err(unreadable(key, &error.to_string()))
+        }
     }
 }
 

@@ -25,7 +25,7 @@ use std::borrow::Cow;
 
 /// Version of the decoding rules. Any change that alters the rows of some record raises it, because a
 /// cut planned under one version must be finished with equal rows.
-pub const DECODER_VERSION: u32 = 2;
+pub const DECODER_VERSION: u32 = 3;
 
 /// Decodes one record.
 ///
@@ -42,7 +42,8 @@ pub fn decode<'a>(record: &Record<'a>, at: Place<'_>, policy: &Policy) -> Decode
             NonCloudEvents::Skip => return Decoded::Filtered(FilterReason::NotACloudEvent),
             // Of several content types none can be trusted.
             NonCloudEvents::Wrap => wrapped::wrap(record, content_type.filter(|_| content_types == 1), at),
-            NonCloudEvents::AssumeStructured if content_types == 0 => {
+            // A header without a value names no type.
+            NonCloudEvents::AssumeStructured if content_type.is_none() => {
                 structured::decode(record, media::Format::Json, lenient, &mut notes)
             }
             NonCloudEvents::Reject | NonCloudEvents::AssumeStructured => Err(not_a_cloud_event(notes)),

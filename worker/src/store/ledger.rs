@@ -54,6 +54,14 @@ pub enum LedgerError {
         /// Its version.
         version: u32,
     },
+    /// Rules that are whole, and hold what only a newer worker knows.
+    #[error("UnknownVersion: {key}: this worker does not know these rules: {detail}: run the newer worker again")]
+    NewerRules {
+        /// Their key.
+        key: String,
+        /// What is not known.
+        detail: String,
+    },
 }
 
 impl LedgerError {
@@ -61,7 +69,7 @@ impl LedgerError {
     #[must_use]
     pub fn hold(&self, at: i64) -> Hold {
         let reason = match self {
-            Self::UnknownVersion { .. } => HoldReason::UnknownVersion,
+            Self::UnknownVersion { .. } | Self::NewerRules { .. } => HoldReason::UnknownVersion,
             Self::PrefixOwnedBy { .. } | Self::Damaged { .. } => HoldReason::LedgerDamaged,
         };
         Hold { reason, from: at, to: at, detail: self.to_string() }
@@ -129,11 +137,19 @@ impl Ledger {
     /// The rules with this digest.
     ///
     /// # Errors
-    /// They are not there or are of another version.
+    /// They are not there, are damaged, or are of a newer worker.
     pub async fn rules(&self, digest: &str) -> Result<Rules, LedgerError> {
         let key = rules_key(digest);
-        let rules: Option<Rules> = self.read(&key).await?;
-        rules.ok_or(LedgerError::Damaged { key, detail: "not there".to_owned() })
+        let Some(body) = self.patiently(&key, || self.store.get(&key)).await else {
+            return Err(LedgerError::Damaged { key, detail: "not there".to_owned() });
+        };
+        parse(&key, &body).map_err(|error| match error {
+            // Their name proves them whole.
+            LedgerError::Damaged { key, detail } if Rules::digest_of(&body) == digest => {
+                LedgerError::NewerRules { key, detail }
+            }
+            error => error,
+        })
     }
 
     /// The genesis of a topic, if it has one.

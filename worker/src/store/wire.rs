@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use futures::{Stream, StreamExt};
 use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService, ReqwestConnector,
 };
@@ -14,6 +15,9 @@ use serde::Deserialize;
 
 /// Longest part of a store's words that is passed on.
 const MAX_WORDS: usize = 300;
+
+/// Longest part of a refusal that is read, in bytes.
+const MAX_BODY: usize = 64 << 10;
 
 /// An answer that ends the request: any status of 400 and above but an absent key (404) and a failed condition (412).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -79,8 +83,7 @@ impl HttpService for Listener {
             return Ok(response);
         }
         let (parts, body) = response.into_parts();
-        // A lost body leaves the status, which says the most.
-        let body = body.bytes().await.unwrap_or_default();
+        let body = beginning(body.bytes_stream()).await;
         let refusal = refusal(host, status, &parts.headers, &body);
         let no_bucket = matches!(refusal.code.as_str(), "NoSuchBucket" | "ContainerNotFound");
         let from_store = !asks_for_token && !is_metadata_host(&refusal.host);
@@ -91,6 +94,19 @@ impl HttpService for Listener {
             _ => Err(HttpError::new(HttpErrorKind::Unknown, refusal)),
         }
     }
+}
+
+/// A body as far as it is wanted. A lost one leaves the status, which says the most.
+async fn beginning<E>(body: impl Stream<Item = Result<Bytes, E>>) -> Bytes {
+    let mut chunks = std::pin::pin!(body);
+    let mut read = Vec::new();
+    while let Some(Ok(chunk)) = chunks.next().await {
+        read.extend_from_slice(&chunk[..chunk.len().min(MAX_BODY - read.len())]);
+        if read.len() == MAX_BODY {
+            break;
+        }
+    }
+    read.into()
 }
 
 fn refusal(host: String, status: u16, headers: &HeaderMap, body: &Bytes) -> Refusal {
@@ -216,6 +232,13 @@ mod tests {
         for value in ["-1", "soon", "Wed, 21 Oct 2015 07:28:00 GMT"] {
             assert_eq!(retry_after(&headers("retry-after", value), now), None, "{value}");
         }
+    }
+
+    #[tokio::test]
+    async fn of_a_refusal_without_end_the_beginning_is_read() {
+        let chunks = || futures::stream::repeat_with(|| Ok::<_, HttpError>(Bytes::from_static(&[b'x'; 1000])));
+        assert_eq!(beginning(chunks()).await.len(), MAX_BODY);
+        assert_eq!(beginning(chunks().take(2)).await.len(), 2000);
     }
 
     #[test]
