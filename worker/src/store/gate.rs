@@ -1,8 +1,8 @@
 //! The one breaker that all requests of the process to its store pass. Waits, tells the log, shows its state;
 //! decides nothing that the breaker decides.
 
-use super::StoreError;
 use super::breaker::{Admission, Breaker, BreakerRules, Pass, Verdict};
+use super::{StoreError, StoreErrorKind};
 use eventsink_crds::status::BreakerState;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,6 +16,8 @@ pub struct View {
     pub state: BreakerState,
     /// The store's words when it opened; empty when it never did.
     pub words: Arc<str>,
+    /// What kind of failure opened it.
+    pub kind: Option<StoreErrorKind>,
     /// When it came into this state.
     pub since: Instant,
 }
@@ -38,7 +40,7 @@ impl Gate {
     #[must_use]
     pub fn new(rules: BreakerRules) -> Self {
         let now = Instant::now();
-        let view = watch::Sender::new(View { state: BreakerState::Closed, words: "".into(), since: now });
+        let view = watch::Sender::new(View { state: BreakerState::Closed, words: "".into(), kind: None, since: now });
         Self(Arc::new(Inner {
             breaker: Mutex::new(Breaker::new(rules)),
             view,
@@ -95,27 +97,31 @@ impl Gate {
         let state = breaker.state();
         if state != before {
             self.0.view.send_modify(|view| {
-                view.state = state;
-                view.since = Instant::now();
+                tell(
+                    before,
+                    state,
+                    error.filter(|error| before == BreakerState::Closed || view.kind != Some(error.kind())),
+                );
+                (view.state, view.since) = (state, Instant::now());
                 if let Some(error) = error {
-                    view.words = error.to_string().into();
+                    (view.words, view.kind) = (error.to_string().into(), Some(error.kind()));
                 }
-                tell(before, view);
             });
         }
         result
     }
 }
 
-fn tell(before: BreakerState, View { state, words, .. }: &View) {
-    let words: &str = words;
-    match (before, state) {
-        (BreakerState::Closed, BreakerState::Open) => {
-            tracing::warn!(error = words, "store breaker open: nothing is cut, reading goes on while there is memory");
-        }
-        (_, BreakerState::Open) => tracing::warn!(error = words, "store breaker open again"),
-        (_, BreakerState::HalfOpen) => tracing::info!(error = words, "store breaker half-open: one request is tried"),
-        (_, BreakerState::Closed) => tracing::info!("store breaker closed: the store is back"),
+/// One line for each change; the store's words are told when they are new.
+fn tell(before: BreakerState, after: BreakerState, error: Option<&StoreError>) {
+    match (before, after, error) {
+        (BreakerState::Closed, _, Some(error)) => tracing::warn!(
+            %error, kind = error.kind().as_str(), "store breaker open: no cut begins, reading goes on while there is memory"
+        ),
+        (_, _, Some(error)) => tracing::warn!(%error, kind = error.kind().as_str(), "store breaker open again"),
+        (_, BreakerState::Open, None) => tracing::info!("store breaker open again"),
+        (_, BreakerState::HalfOpen, None) => tracing::info!("store breaker half-open: one request is tried"),
+        (_, BreakerState::Closed, None) => tracing::info!("store breaker closed: the store is back"),
     }
 }
 

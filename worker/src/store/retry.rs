@@ -60,7 +60,8 @@ where
             Err(error) => error,
         };
         let wait = backoff.delay(failures, rand::random(), error.retry_after());
-        if said.is_none_or(|(kind, at)| kind != error.kind() || at.elapsed() >= SAY_AGAIN) {
+        // The gate tells of a store that is away, once for all that wait for it.
+        if !gate_waits && said.is_none_or(|(kind, at)| kind != error.kind() || at.elapsed() >= SAY_AGAIN) {
             said = Some((error.kind(), Instant::now()));
             tracing::warn!(what, %error, kind = error.kind().as_str(), failures, "store failed, trying again");
         }
