@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use eventsink_crds::settings::Settings;
 use eventsink_worker::cut::{HoldReason, MANIFEST_VERSION, Manifest, Owner, PutOutcome, Ranges};
 use eventsink_worker::events::{DECODER_VERSION, Record};
 use eventsink_worker::files::{Close, CutWriter, EncodedFile, Encoding, Identity, Rules};
+use eventsink_worker::runtime::mapping;
 use eventsink_worker::store::ledger::{Ledger, LedgerError};
-use eventsink_worker::store::{Backend, Backoff, Store, StoreOptions};
+use eventsink_worker::store::{Backend, Backoff, Gate, Store, StoreOptions};
 use tempfile::TempDir;
 
 fn folder() -> (TempDir, Store) {
@@ -29,7 +31,8 @@ fn owner(sink: &str, group: &str, cluster: &str) -> Owner {
 
 async fn open(store: &Store, owner: Owner) -> Result<Ledger, LedgerError> {
     let at_once = Backoff { initial: Duration::ZERO, max: Duration::ZERO };
-    Ledger::open(store.clone(), owner, at_once, Arc::new(|error| panic!("{error}"))).await
+    let gate = Gate::new(mapping::breaker(&Settings::default()));
+    Ledger::open(store.clone(), owner, gate, at_once, Arc::new(|error| panic!("{error}"))).await
 }
 
 async fn ledger() -> (TempDir, Ledger) {

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 #[path = "adoption_tests.rs"]
 mod adoption;
+#[path = "away_tests.rs"]
+mod away;
 #[path = "dead_tests.rs"]
 mod dead;
 

@@ -74,6 +74,8 @@ pub struct Driver {
     ops: Vec<Op>,
     /// Puts do not get through for a while.
     pub slow: bool,
+    /// Nor do they while the breaker is open, and the machine knows.
+    pub away: bool,
 }
 
 impl Driver {
@@ -90,6 +92,7 @@ impl Driver {
             body: None,
             ops: vec![],
             slow: false,
+            away: false,
         }
     }
 
@@ -133,6 +136,17 @@ impl Driver {
         let mut fx = vec![];
         machine.step(input, self.now, &mut fx);
         self.apply(fx, shared);
+    }
+
+    /// The breaker of the worker's store opens or closes.
+    pub fn turn_breaker(&mut self, shared: &mut Shared) {
+        self.away = !self.away;
+        if self.away && self.machine.as_ref().is_some_and(|machine| machine.buffered() > 0) {
+            shared.see("open breaker");
+        }
+        if shared.sabotage != Sabotage::BreakerIgnored {
+            self.step(Input::StoreAway(self.away), shared);
+        }
     }
 
     /// The consumer fetches one offset, or learns that there is none.
@@ -303,6 +317,9 @@ impl Driver {
     }
 
     fn cut(&mut self, plan: CutPlan, shared: &mut Shared) {
+        if self.away {
+            shared.broken = Some(format!("w{} begins a cut at {} while the store is away", self.id, plan.from));
+        }
         shared.nonces += 1;
         let groups = self.grouped(self.rules, shared);
         let files = groups.iter().map(|(group, rows)| {
@@ -371,7 +388,7 @@ impl Driver {
         let at = shared.rng.index(self.ops.len());
         let op = self.ops.swap_remove(at);
         match op {
-            Op::Manifest(_) | Op::Files(..) if self.slow && !shared.calm => self.ops.push(op),
+            Op::Manifest(_) | Op::Files(..) if (self.slow || self.away) && !shared.calm => self.ops.push(op),
             Op::Files(..) | Op::Check { .. } if self.names_losses(shared) => self.ops.push(op),
             Op::Resolve { committed, tip } => self.resolve(committed, tip, shared),
             Op::Manifest(body) => self.put_manifest(body, shared),

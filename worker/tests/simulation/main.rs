@@ -37,7 +37,7 @@ fn tell(seed: u64, sabotage: Sabotage) -> ! {
 }
 
 /// What the steps must have met, or the simulation proves little.
-const HARD_CASES: [&str; 14] = [
+const HARD_CASES: [&str; 15] = [
     "rival",
     "lost reply",
     "replay",
@@ -52,6 +52,7 @@ const HARD_CASES: [&str; 14] = [
     "failed copy that keeps its cut",
     "copy that outlives a hold",
     "PoisonFlood",
+    "open breaker",
 ];
 
 #[test]
@@ -119,4 +120,5 @@ caught! {
     copying_before_the_manifest_is_caught: CopyFirst,
     keeping_rows_behind_a_copy_in_a_hold_is_caught: OpenSurvivesHold,
     letting_a_flood_through_is_caught: FloodIgnored,
+    cutting_while_the_store_is_away_is_caught: BreakerIgnored,
 }

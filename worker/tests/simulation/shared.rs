@@ -48,6 +48,8 @@ pub enum Sabotage {
     OpenSurvivesHold,
     /// Floods are let through.
     FloodIgnored,
+    /// The machine is not told that the store takes nothing.
+    BreakerIgnored,
 }
 
 /// How the log treats what was written to it, and what the workers are told to do about it.

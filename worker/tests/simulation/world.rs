@@ -141,6 +141,7 @@ impl World {
                 shared.tell(|| format!("w{at} crashes"));
                 driver.stop(shared);
             }
+            296 | 297 => driver.turn_breaker(shared),
             _ => driver.slow = !driver.slow,
         }
     }
@@ -158,6 +159,9 @@ impl World {
             self.verify()?;
         }
         self.shared.calm = true;
+        if self.drivers[survivor].away {
+            self.drivers[survivor].turn_breaker(&mut self.shared);
+        }
         self.shared.tell(|| format!("all is calm, w{survivor} is left"));
         for _ in 0..CALM_STEPS {
             let (driver, shared) = (&mut self.drivers[survivor], &mut self.shared);
