@@ -142,7 +142,6 @@ fn records_that_wait_for_their_file_are_buffered_and_grow_old() {
     let (kafka, space) = (Kafka::shared(), Workspace::new());
     let topic = kafka.create_topic("waits", 1);
     let mut sink = Sink::start(kafka, &topic, "10s");
-    sink.assert_rests();
     produce(kafka, &topic, &Mix::of(300, 1), &space.join("list.csv"));
     sink.wait_for("all are read and wait", (0, 300, true));
     let (_, waiting) = lag(&sink.config);
