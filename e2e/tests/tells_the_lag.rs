@@ -166,6 +166,8 @@ fn a_transaction_that_is_open_is_unread_and_one_that_ended_leaves_no_lag() {
         }
         producer.flush(SOON).expect("the broker has it");
         sink.wait_for("the records cannot be read yet", (7, 0, false));
+        let (_, told) = lag(&sink.config);
+        assert_eq!(told["totals"]["unread"], 0, "the log may be read up to them: {told}");
         let ended = if commit { producer.commit_transaction(SOON) } else { producer.abort_transaction(SOON) };
         ended.expect("the transaction ends");
         sink.assert_rests();
