@@ -26,7 +26,7 @@ async fn nothing_is_found_in_a_healthy_bucket_of_ten_thousand_files() {
     println!("{FILES} files written in {:.1?}", begun.elapsed());
 
     let begun = Instant::now();
-    let output = super::run(&bucket, bucket.path("").to_str().unwrap(), &[]);
+    let output = super::run(bucket, bucket.path("").to_str().unwrap(), &[]);
     println!("audited in {:.1?}", begun.elapsed());
     let told = super::text(&output.stdout);
     assert_eq!(told.lines().last(), Some("audit: green: 10000 offsets of 8 partitions accounted for in 10000 files"));
