@@ -17,7 +17,7 @@ RIGS := e2e/rigs/kafka e2e/rigs/s3 e2e/rigs/azure e2e/rigs/gcs e2e/rigs/python e
 # No file may know the machine it was written on; the brackets keep this line from finding itself.
 MACHINE_PATHS := /[w]ork/|/[r]oot/|/[h]ome/
 
-.PHONY: help demo build test e2e check lint fmt vet advisories tools rigs $(RIGS)
+.PHONY: help demo build test e2e sabotage check lint fmt vet advisories tools rigs $(RIGS)
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,12 +38,16 @@ test: rigs build ## all tests: first those without servers, then with a real Kaf
 e2e: rigs build ## only the tests with servers; TEST=name picks one file of e2e/tests
 	e2e/rigs/with kafka s3 azure gcs -- cargo test --workspace --test '$(or $(TEST),*)' -- --test-threads=1 --nocapture
 
+sabotage: ## break each rule of the delivery contract in a copy of the code; its test must go red
+	e2e/sabotage/run
+
 check: lint test ## lint, then test
 
-lint: vet $(DENY) e2e/rigs/python e2e/rigs/promtool ## format, clippy, licences and sources of dependencies, scripts, alert rules, no machine paths
+lint: vet $(DENY) e2e/rigs/python e2e/rigs/promtool ## format, clippy, licences and sources of dependencies, scripts, sabotage that applies, alert rules, no machine paths
 	cargo fmt --all --check
 	$(DENY) check licenses bans sources
-	"$$(e2e/rigs/python bin)/shellcheck" -x e2e/rigs/{kafka,s3,azure,gcs,python,promtool,with,lib.sh} .ci/run
+	"$$(e2e/rigs/python bin)/shellcheck" -x e2e/rigs/{kafka,s3,azure,gcs,python,promtool,with,lib.sh} e2e/sabotage/run .ci/run
+	e2e/sabotage/run --check
 	e2e/rigs/promtool check rules config/prometheus/alerts.yaml
 	found=0; git grep -nIE '$(MACHINE_PATHS)' || found=$$?; ((found == 1))
 

@@ -70,7 +70,7 @@ pub struct PartitionStatus {
     pub low_watermark: i64,
     /// Next offset that the log will give; -1 while unknown.
     pub high_watermark: i64,
-    /// Records in the log that were not read yet.
+    /// Offsets of the log that were not read yet; those of a transaction that is still open cannot be.
     pub unread: u64,
     /// Records read that are not yet in a finished cut.
     pub buffered: u64,

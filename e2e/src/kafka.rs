@@ -106,6 +106,19 @@ impl Kafka {
         self.held().run("up");
     }
 
+    /// Starts anew with a log that may be cleaned to its last record: the broker never cleans the newest segment, and
+    /// here that is an empty one, as a crash between its making and its first record leaves it. How far the log was
+    /// cleaned is forgotten too. Only on a server of the test's own.
+    pub fn seal_log(&self, topic: &str, partition: i32, end: i64) {
+        self.stop();
+        let data = self.held().folder().join("data");
+        let segment = data.join(format!("{topic}-{partition}/{end:020}.log"));
+        std::fs::write(&segment, "").unwrap_or_else(|error| panic!("cannot write {}: {error}", segment.display()));
+        // Not there before the first cleaning.
+        let _ = std::fs::remove_file(data.join("cleaner-offset-checkpoint"));
+        self.start_again();
+    }
+
     fn held(&self) -> &Held {
         self.held.as_ref().expect("a server of the test's own")
     }

@@ -25,6 +25,11 @@ pub(crate) struct Held {
 }
 
 impl Held {
+    /// Where the script keeps what the server writes.
+    pub fn folder(&self) -> PathBuf {
+        self.state.join(self.path.file_name().unwrap_or_default())
+    }
+
     /// Runs another verb of the script on this server.
     pub fn run(&self, verb: &str) {
         let done = Command::new(&self.path).arg(verb).env("EVENTSINK_STATE", &self.state).stdin(Stdio::null()).output();
