@@ -1,10 +1,11 @@
 //! An S3 server on a folder. Makes buckets; reads and writes nothing itself.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use serde::Deserialize;
 
+use crate::folder;
 use crate::rig::{self, Held};
 
 /// What `rigs/s3 status` says.
@@ -80,7 +81,8 @@ impl S3 {
     #[must_use]
     pub fn keys(&self, bucket: &str) -> Vec<String> {
         let root = self.at.folder.join(bucket);
-        let mut keys = files_below(&root, &root);
+        let key = |path: PathBuf| path.strip_prefix(&root).ok().map(|key| key.to_string_lossy().into_owned());
+        let mut keys: Vec<_> = folder::files(&root).into_iter().filter_map(key).collect();
         keys.retain(|key| !key.starts_with(".sgwtmp"));
         keys.sort();
         keys
@@ -106,18 +108,4 @@ impl S3 {
         let removed = std::fs::remove_file(self.at.folder.join(bucket).join(key));
         removed.unwrap_or_else(|error| panic!("cannot remove {key}: {error}"));
     }
-}
-
-/// Paths of all files below `folder`, relative to `root`; what vanishes meanwhile is left out.
-fn files_below(folder: &Path, root: &Path) -> Vec<String> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        let path = entry.path();
-        if path.is_dir() {
-            found.extend(files_below(&path, root));
-        } else if let Ok(key) = path.strip_prefix(root) {
-            found.push(key.to_string_lossy().into_owned());
-        }
-    }
-    found
 }

@@ -1,6 +1,12 @@
 //! Workers that end at exactly the worst moment: rows 1 to 5 and 9.
 
-use eventsink_e2e::{Fault, Kafka, Matches, Rule, S3, Worker, patiently};
+use std::path::Path;
+use std::thread;
+
+use eventsink_e2e::{
+    Access, Fault, Kafka, Matches, Mix, Rule, S3, Target, Worker, Workspace, folder, patiently, produce, settings,
+    sink, verify, worker,
+};
 use serde_json::json;
 
 use crate::scene::{SOON, Scene};
@@ -98,7 +104,7 @@ fn row_04_kill_before_the_commit() {
     kafka.stop();
     scene.proxy.release();
     patiently(SOON, "all planned files are written", || {
-        let written: f64 = ["event", "dead_letter"].iter().filter_map(|kind| files_written(&worker, kind)).sum();
+        let written: f64 = ["rows", "dead_letters"].iter().filter_map(|kind| files_written(&worker, kind)).sum();
         let planned = scene.planned().len();
         if planned > 0 && written >= planned as f64 { Ok(()) } else { Err(format!("{written} of {planned}")) }
     });
@@ -115,6 +121,65 @@ fn row_04_kill_before_the_commit() {
     for (key, bytes) in before {
         assert!(S3::shared().read(&scene.bucket, &key) == bytes, "{key} was written again");
     }
+}
+
+#[test]
+fn row_05_kill_after_the_commit() {
+    let mut scene = Scene::new(Kafka::shared(), "row-05", PARTITIONS);
+    let mut workers = vec![scene.start()];
+    scene.produce(RECORDS, None);
+    scene.drain(&mut workers);
+    workers[0].kill9();
+    let before = S3::shared().keys(&scene.bucket);
+    let mut successor = scene.start();
+    successor.wait_until_ready();
+    scene.prove(vec![successor]);
+    let new: Vec<_> = S3::shared().keys(&scene.bucket).into_iter().filter(|key| !before.contains(key)).collect();
+    assert!(new.iter().all(|key| key.contains("/done/")), "nothing is written twice: {new:?}");
+}
+
+/// Encoded files wait in memory, so the only thing on disk that a kill can leave is what the `file` backend was
+/// writing: a part of a file under a staged name, beside the names that readers look at.
+#[test]
+fn row_05_kill_leaves_a_part_of_a_file_in_a_folder() {
+    let (kafka, space) = (Kafka::shared(), Workspace::new());
+    let (folder, list) = (space.join("lake"), space.join("list.csv"));
+    let target = Target::Folder(&folder);
+    let topic = kafka.create_topic("row-05-folder", PARTITIONS);
+    let settings = sink(&topic, &topic, kafka.settings(Access::Plaintext), &target);
+    let config = settings::write(space.join("sink.yaml"), &settings);
+    let mut worker = Worker::start(&config, space.join("first.log"), &[]);
+    let mix = Mix { pace: Some(2_000), ..Mix::of(40_000, PARTITIONS.unsigned_abs()) };
+    let produced = thread::scope(|scope| {
+        let producing = scope.spawn(|| produce(kafka, &topic, &mix, &list));
+        for kill in 0..5 {
+            patiently(SOON, "files are written", || match files_written(&worker, "rows") {
+                Some(files) if files > 0.0 => Ok(()),
+                files => Err(format!("{files:?}")),
+            });
+            worker.kill9();
+            leave_a_part(&folder, kill);
+            worker = Worker::start(&config, space.join(&format!("worker-{kill}.log")), &[]);
+        }
+        producing.join().expect("the producer did not panic")
+    });
+    patiently(SOON, "the group has committed everything", || {
+        worker.assert_alive();
+        kafka.drained(&topic, &topic)
+    });
+    assert_eq!(worker.terminate().code(), Some(0), "{}", worker.log());
+    let report = verify(&list, &topic, &target);
+    assert_eq!((report.rows, report.dead), (produced.rows, produced.dead));
+    worker::audit(&config);
+}
+
+/// The first half of some landed file under the name under which it was staged.
+fn leave_a_part(folder: &Path, number: usize) {
+    let mut files = folder::files(folder);
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "parquet"));
+    let landed = &files[number % files.len()];
+    let bytes = std::fs::read(landed).expect("it has landed");
+    std::fs::write(format!("{}#1", landed.display()), &bytes[..bytes.len() / 2]).expect("the folder is ours");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What every row needs: a topic, a bucket behind a proxy that fails on demand, settings, and the proof at the end.
 
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use eventsink_e2e::{
@@ -23,7 +24,7 @@ pub struct Scene<'k> {
     pub settings: Value,
     partitions: i32,
     started: usize,
-    produced: Option<Produced>,
+    produced: OnceLock<Produced>,
 }
 
 impl<'k> Scene<'k> {
@@ -38,7 +39,7 @@ impl<'k> Scene<'k> {
         settings["storage"]["s3"]["endpoint"] = proxy.endpoint.clone().into();
         settings["rotation"] = json!({"max_age": "1s", "max_idle": "500ms"});
         settings["retry"] = json!({"max_delay": "2s"});
-        Self { kafka, space, proxy, topic, bucket, settings, partitions, started: 0, produced: None }
+        Self { kafka, space, proxy, topic, bucket, settings, partitions, started: 0, produced: OnceLock::new() }
     }
 
     /// Where the files are, past the proxy.
@@ -63,15 +64,15 @@ impl<'k> Scene<'k> {
     }
 
     /// Produces records of every shape, once per scene; one day, 1 % dead letters.
-    pub fn produce(&mut self, records: u64, pace: Option<u32>) {
+    pub fn produce(&self, records: u64, pace: Option<u32>) {
         let mix = Mix { pace, ..Mix::of(records, self.partitions.unsigned_abs()) };
         self.produce_mix(&mix);
     }
 
     /// Produces a mix, once per scene.
-    pub fn produce_mix(&mut self, mix: &Mix) {
-        assert!(self.produced.is_none(), "the list holds one mix");
-        self.produced = Some(produce(self.kafka, &self.topic, mix, &self.list()));
+    pub fn produce_mix(&self, mix: &Mix) {
+        let produced = produce(self.kafka, &self.topic, mix, &self.list());
+        assert!(self.produced.set(produced).is_ok(), "the list holds one mix");
     }
 
     /// Waits until the proxy has met so many requests with a fault, the rules' ages together.
@@ -126,7 +127,7 @@ impl<'k> Scene<'k> {
     /// The proof alone, past the proxy.
     pub fn prove_files(&self) {
         let report = verify(&self.list(), &self.topic, &self.target());
-        let produced = self.produced.expect("something was produced");
+        let produced = self.produced.get().expect("something was produced");
         assert_eq!((report.rows, report.dead), (produced.rows, produced.dead));
         let mut direct = self.settings.clone();
         direct["storage"]["s3"]["endpoint"] = S3::shared().at.endpoint.clone().into();
