@@ -32,11 +32,13 @@ build: ## build everything
 test: rigs build ## all tests: first those without servers, then with a real Kafka and servers of S3, Azure and Google Cloud
 	cargo test --workspace --lib --bins
 	e2e/rigs/python e2e/read/test_verify.py
+	e2e/rigs/python e2e/chaos/test_run.py
 	e2e/rigs/with kafka s3 azure gcs -- bash -c 'cargo test --workspace $(LIGHT:%=--test %) -- --test-threads=3 && \
 	  cargo test --workspace $(HEAVY:%=--test %) -- --test-threads=1'
 
 e2e: rigs build ## only the tests with servers; TEST=name picks one file of e2e/tests
-	e2e/rigs/with kafka s3 azure gcs -- cargo test --workspace --test '$(or $(TEST),*)' -- --test-threads=1 --nocapture
+	e2e/rigs/with kafka s3 azure gcs -- cargo test --workspace \
+	  $(or $(TEST:%=--test %),$(LIGHT:%=--test %) $(HEAVY:%=--test %)) -- --test-threads=1 --nocapture
 
 chaos: rigs build ## the fault matrix and the long simulation; writes docs/chaos.md; ROWS=1,soak picks rows
 	EVENTSINK_STEPS=$${EVENTSINK_STEPS:-100000000} cargo test --workspace --test simulation

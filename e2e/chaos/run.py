@@ -38,11 +38,16 @@ and `eventsink-worker audit --deep --kafka` finds nothing.
 CHAOS = ["cargo", "test", "--quiet", "--workspace", "--test", "chaos", "--"]
 
 
-def tests_by_row():
+def listed():
+    """What the tests are called, one on each line."""
+    command = [*CHAOS, "--list", "--format=terse"]
+    return subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout
+
+
+def tests_by_row(names):
     """Full names of all tests, by row; a test that belongs to no row is an error, for it would never run."""
-    listed = subprocess.run([*CHAOS, "--list", "--format=terse"], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
     rows = collections.defaultdict(list)
-    for line in listed.stdout.splitlines():
+    for line in names.splitlines():
         if not line.endswith(": test"):
             continue
         name = line.removesuffix(": test")
@@ -103,6 +108,14 @@ def soak():
     return f"{events:,} events and {faults} faults each"
 
 
+def complaint(rows, tests, results):
+    """What is wrong with the matrix as a whole; empty when nothing is."""
+    bare = [row["row"] for row in rows if not tests[row["row"]] and not row["not tested because"]]
+    failed = [name for name, (passed, _) in results.items() if not passed]
+    without = [f"rows without a test: {', '.join(bare)}"] if bare else []
+    return "; ".join(without + ([f"failed: {', '.join(failed)}"] if failed else []))
+
+
 def page(rows, tests, results):
     lines = [HEAD]
     today = datetime.date.today()
@@ -124,14 +137,13 @@ def main():
         rows = list(csv.DictReader(file))
     if options.only:
         rows = [row for row in rows if row["row"] in options.only.split(",")]
-    tests = tests_by_row()
+    tests = tests_by_row(listed())
     results = {name: run(name) for row in rows for name in tests[row["row"]]}
     options.to.parent.mkdir(parents=True, exist_ok=True)
     options.to.write_text(page(rows, tests, results), encoding="utf-8")
-    bare = [row["row"] for row in rows if not tests[row["row"]] and not row["not tested because"]]
-    failed = [name for name, (passed, _) in results.items() if not passed]
-    if bare or failed:
-        sys.exit(f"rows without a test: {', '.join(bare) or 'none'}; failed: {', '.join(failed) or 'none'}")
+    words = complaint(rows, tests, results)
+    if words:
+        sys.exit(words)
 
 
 if __name__ == "__main__":

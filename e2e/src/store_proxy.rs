@@ -362,3 +362,122 @@ fn refusal(status: u16) -> Vec<u8> {
     let length = body.len();
     format!("HTTP/1.1 {status} {code}\r\n{header}content-length: {length}\r\nconnection: close\r\n\r\n{body}").into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    /// A server that answers 200 to everything and counts, and a proxy before it.
+    fn proxy() -> (StoreProxy, Arc<AtomicU64>) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let endpoint = format!("http://{}", listener.local_addr().expect("it is bound"));
+        let landed = Arc::new(AtomicU64::new(0));
+        let counter = Arc::clone(&landed);
+        thread::spawn(move || {
+            for mut client in listener.incoming().flatten() {
+                let request = Request::read(&mut client).expect("a request");
+                assert!(String::from_utf8_lossy(&request.bytes).contains("Host: store.example\r\n"), "as it came");
+                counter.fetch_add(1, Ordering::SeqCst);
+                client.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").expect("it listens");
+            }
+        });
+        (StoreProxy::before(&endpoint), landed)
+    }
+
+    /// First line of the answer to a put; empty when there is none.
+    fn put(proxy: &StoreProxy, path: &str) -> String {
+        let mut stream = TcpStream::connect(proxy.endpoint.trim_start_matches("http://")).expect("it listens");
+        let request = format!("PUT {path} HTTP/1.1\r\nHost: store.example\r\nContent-Length: 4\r\n\r\nbody");
+        stream.write_all(request.as_bytes()).expect("it reads");
+        let mut answer = Vec::new();
+        // A connection that ends without an answer may end with an error too.
+        let _ = stream.read_to_end(&mut answer);
+        String::from_utf8_lossy(&answer).lines().next().unwrap_or_default().to_owned()
+    }
+
+    /// Answers to one data file under a rule, and how many landed.
+    fn under(fault: Fault) -> (String, u64) {
+        let (proxy, landed) = proxy();
+        proxy.set(&[Rule::every(Matches::Data, fault)]);
+        (put(&proxy, "/b/t/v1/x.parquet"), landed.load(Ordering::SeqCst))
+    }
+
+    const OK: &str = "HTTP/1.1 200 OK";
+
+    #[test]
+    fn each_fault_lands_or_not_and_answers_as_it_says() {
+        assert_eq!(under(Fault::Refuse(503)), ("HTTP/1.1 503 SlowDown".into(), 0));
+        assert_eq!(under(Fault::LandAndRefuse(503)), ("HTTP/1.1 503 SlowDown".into(), 1));
+        assert_eq!(under(Fault::Drop), (String::new(), 0));
+        assert_eq!(under(Fault::LandAndDrop), (String::new(), 1));
+        assert_eq!(under(Fault::Delay(Duration::from_millis(1))), (OK.into(), 1));
+        assert_eq!(under(Fault::Throttle(1_000_000)), (OK.into(), 1));
+    }
+
+    #[test]
+    fn a_rule_is_for_its_objects_alone() {
+        let matching = [
+            (Matches::Manifest, "/b/_eventsink/t/id/0/cuts/1.json"),
+            (Matches::Data, "/b/t/v1/dt=1/pid=0/x.parquet"),
+            (Matches::DeadLetters, "/b/_dlq/t/dt=1/pid=0/x.parquet"),
+        ];
+        for (rule, _) in matching {
+            for (own, path) in matching {
+                assert_eq!(rule.holds("PUT", path), rule == own, "{rule:?} {path}");
+            }
+            assert!(!rule.holds("GET", "/b/_eventsink/t/id/0/cuts/1.json"));
+        }
+        assert!(!Matches::Manifest.holds("PUT", "/b/_eventsink/t/id/0/done/1.json"));
+    }
+
+    #[test]
+    fn a_rule_skips_and_ends_as_it_says() {
+        let (proxy, landed) = proxy();
+        proxy.set(&[Rule { skip: 1, times: 2, ..Rule::every(Matches::Put, Fault::Drop) }]);
+        let answers: Vec<_> = (0..5).map(|_| put(&proxy, "/b/x")).collect();
+        assert_eq!(answers, [OK, "", "", OK, OK]);
+        assert_eq!((landed.load(Ordering::SeqCst), proxy.faults(), proxy.done().requests), (3, 2, 5));
+    }
+
+    #[test]
+    fn a_request_on_hold_passes_when_released_and_is_dropped_when_healed() {
+        for (fault, released, answer, lands) in [
+            (Fault::Hold, true, OK, 1),
+            (Fault::Hold, false, "", 0),
+            (Fault::LandAndHold, true, OK, 1),
+            (Fault::LandAndHold, false, "", 1),
+        ] {
+            let (proxy, landed) = proxy();
+            proxy.set(&[Rule::first(Matches::Put, fault)]);
+            let got = thread::scope(|scope| {
+                let waiting = scope.spawn(|| put(&proxy, "/b/x"));
+                crate::patiently(Duration::from_secs(10), "it is on hold", || {
+                    if proxy.faults() == 1 { Ok(()) } else { Err(String::new()) }
+                });
+                if released {
+                    proxy.release()
+                } else {
+                    proxy.heal()
+                }
+                waiting.join().expect("no panic")
+            });
+            assert_eq!((got.as_str(), landed.load(Ordering::SeqCst)), (answer, lands), "{fault:?} {released}");
+        }
+    }
+
+    #[test]
+    fn a_share_is_near_its_percentage_and_the_same_in_every_run() {
+        let mut seed = 1;
+        let hits = (0..10_000).filter(|_| next(&mut seed) % 100 < 5).count();
+        assert!((400..600).contains(&hits), "{hits} of 10000");
+    }
+
+    #[test]
+    fn requests_share_the_rate_of_a_throttle() {
+        let mut progress = Progress::default();
+        let fault = Fault::Throttle(1_000);
+        let waits: Vec<_> = (0..3).map(|_| progress.wait(fault, 1_000).as_secs_f64().round()).collect();
+        assert_eq!(waits, [1.0, 2.0, 3.0]);
+    }
+}
