@@ -1,6 +1,7 @@
 //! An S3 server on a folder. Makes buckets; reads and writes nothing itself.
 
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::OnceLock;
 
 use serde::Deserialize;
@@ -95,12 +96,14 @@ impl S3 {
         std::fs::read(&path).unwrap_or_else(|error| panic!("cannot read {key}: {error}"))
     }
 
-    /// Puts an object into the server's folder as somebody else would.
-    pub fn place(&self, bucket: &str, key: &str, bytes: &[u8]) {
-        let path = self.at.folder.join(bucket).join(key);
-        let parent = path.parent().expect("a key is below its bucket");
-        let placed = std::fs::create_dir_all(parent).and_then(|()| std::fs::write(&path, bytes));
-        placed.unwrap_or_else(|error| panic!("cannot place {key}: {error}"));
+    /// Puts a copy of an object under another key, as somebody else would; with the attributes in which the server
+    /// keeps its entity tag, without which an object is not there for conditional writes.
+    pub fn copy(&self, bucket: &str, from: &str, to: &str) {
+        let root = self.at.folder.join(bucket);
+        let (from, to) = (root.join(from), root.join(to));
+        let made = std::fs::create_dir_all(to.parent().expect("a key is below its bucket"));
+        let copied = Command::new("cp").arg("--archive").args([&from, &to]).status();
+        assert!(made.is_ok() && copied.is_ok_and(|status| status.success()), "cannot copy {}", from.display());
     }
 
     /// Takes an object away.
