@@ -47,15 +47,11 @@ impl<'k> Scene<'k> {
         Target::Bucket { server: S3::shared(), bucket: &self.bucket, prefix: "events" }
     }
 
-    /// Starts one more worker, with the settings as they are now.
+    /// Starts one more worker, with the settings as they are now in a file of its own.
     pub fn start(&mut self) -> Worker {
         self.started += 1;
-        let config = self.config();
-        Worker::start(&config, self.space.join(&format!("worker-{}.log", self.started)), &[])
-    }
-
-    fn config(&self) -> PathBuf {
-        settings::write(self.space.join("sink.yaml"), &self.settings)
+        let file = |kind: &str| self.space.join(&format!("worker-{}.{kind}", self.started));
+        Worker::start(&settings::write(file("yaml"), &self.settings), file("log"), &[])
     }
 
     /// The producer's list.
