@@ -17,7 +17,7 @@ RIGS := e2e/rigs/kafka e2e/rigs/s3 e2e/rigs/azure e2e/rigs/gcs e2e/rigs/python e
 # No file may know the machine it was written on; the brackets keep this line from finding itself.
 MACHINE_PATHS := /[w]ork/|/[r]oot/|/[h]ome/
 
-.PHONY: help demo build test e2e sabotage check lint fmt vet advisories tools rigs $(RIGS)
+.PHONY: help demo build test e2e chaos sabotage check lint fmt vet advisories tools rigs $(RIGS)
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,11 +32,17 @@ build: ## build everything
 test: rigs build ## all tests: first those without servers, then with a real Kafka and servers of S3, Azure and Google Cloud
 	cargo test --workspace --lib --bins
 	e2e/rigs/python e2e/read/test_verify.py
+	e2e/rigs/python e2e/chaos/test_run.py
 	e2e/rigs/with kafka s3 azure gcs -- bash -c 'cargo test --workspace $(LIGHT:%=--test %) -- --test-threads=3 && \
 	  cargo test --workspace $(HEAVY:%=--test %) -- --test-threads=1'
 
 e2e: rigs build ## only the tests with servers; TEST=name picks one file of e2e/tests
-	e2e/rigs/with kafka s3 azure gcs -- cargo test --workspace --test '$(or $(TEST),*)' -- --test-threads=1 --nocapture
+	e2e/rigs/with kafka s3 azure gcs -- cargo test --workspace \
+	  $(or $(TEST:%=--test %),$(LIGHT:%=--test %) $(HEAVY:%=--test %)) -- --test-threads=1 --nocapture
+
+chaos: rigs build ## the fault matrix and the long simulation; writes docs/chaos.md; ROWS=1,soak picks rows
+	EVENTSINK_STEPS=$${EVENTSINK_STEPS:-100000000} cargo test --workspace --test simulation
+	e2e/rigs/with kafka s3 -- e2e/rigs/python e2e/chaos/run.py --to docs/chaos.md $(if $(ROWS),--only '$(ROWS)')
 
 sabotage: ## break each rule of the delivery contract in a copy of the code; its test must go red
 	e2e/sabotage/run

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -251,6 +251,20 @@ impl Kafka {
             progress.push((offset, end));
         }
         Ok(progress)
+    }
+
+    /// Commits an offset for each partition of the topic, without metadata, as tools do; only for a group whose last
+    /// member is gone.
+    pub fn reset_offsets(&self, group: &str, topic: &str, offsets: &[i64]) {
+        let mut list = TopicPartitionList::new();
+        for (partition, offset) in (0..).zip(offsets) {
+            list.add_partition_offset(topic, partition, Offset::Offset(*offset)).expect("an offset");
+        }
+        patiently(Duration::from_secs(60), "the offsets are reset", || {
+            let consumer: BaseConsumer =
+                self.client().set("group.id", group).create().map_err(|error| error.to_string())?;
+            consumer.commit(&list, CommitMode::Sync).map_err(|error| error.to_string())
+        });
     }
 
     /// `Ok` when the group has committed the end of every partition, else what is missing.

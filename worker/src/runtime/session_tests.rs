@@ -3,7 +3,8 @@
 use super::*;
 use crate::cut::Owner;
 use crate::kafka::client;
-use crate::store::{Backend, Backoff, Store, StoreOptions};
+use crate::runtime::mapping;
+use crate::store::{Backend, Backoff, Gate, Store, StoreOptions};
 use rdkafka::ClientConfig;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer as _};
@@ -30,7 +31,8 @@ async fn session(cluster: &Cluster, folder: &std::path::Path) -> Arc<Session> {
         group: "g".into(),
     };
     let at_once = Backoff { initial: Duration::ZERO, max: Duration::ZERO };
-    let ledger = Ledger::open(store, owner, at_once, Arc::new(|error| panic!("{error}"))).await.unwrap();
+    let gate = Gate::new(mapping::breaker(&Settings::default()));
+    let ledger = Ledger::open(store, owner, gate, at_once, Arc::new(|error| panic!("{error}"))).await.unwrap();
     let mut settings = Settings::default();
     settings.kafka.bootstrap_servers = serde_json::from_value(cluster.bootstrap_servers().into()).unwrap();
     settings.kafka.consumer.group_id = "g".to_owned();
