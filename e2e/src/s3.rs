@@ -1,6 +1,6 @@
 //! An S3 server on a folder. Makes buckets; reads and writes nothing itself.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use serde::Deserialize;
@@ -75,4 +75,49 @@ impl S3 {
             .unwrap_or_else(|error| panic!("cannot make bucket {name}: {error}"));
         name
     }
+
+    /// Keys of a bucket's objects in order, as they lie in the server's folder; what it keeps for itself is left out.
+    #[must_use]
+    pub fn keys(&self, bucket: &str) -> Vec<String> {
+        let root = self.at.folder.join(bucket);
+        let mut keys = files_below(&root, &root);
+        keys.retain(|key| !key.starts_with(".sgwtmp"));
+        keys.sort();
+        keys
+    }
+
+    /// Bytes of an object, as they lie in the server's folder.
+    #[must_use]
+    pub fn read(&self, bucket: &str, key: &str) -> Vec<u8> {
+        let path = self.at.folder.join(bucket).join(key);
+        std::fs::read(&path).unwrap_or_else(|error| panic!("cannot read {key}: {error}"))
+    }
+
+    /// Puts an object into the server's folder as somebody else would.
+    pub fn place(&self, bucket: &str, key: &str, bytes: &[u8]) {
+        let path = self.at.folder.join(bucket).join(key);
+        let parent = path.parent().expect("a key is below its bucket");
+        let placed = std::fs::create_dir_all(parent).and_then(|()| std::fs::write(&path, bytes));
+        placed.unwrap_or_else(|error| panic!("cannot place {key}: {error}"));
+    }
+
+    /// Takes an object away.
+    pub fn remove(&self, bucket: &str, key: &str) {
+        let removed = std::fs::remove_file(self.at.folder.join(bucket).join(key));
+        removed.unwrap_or_else(|error| panic!("cannot remove {key}: {error}"));
+    }
+}
+
+/// Paths of all files below `folder`, relative to `root`; what vanishes meanwhile is left out.
+fn files_below(folder: &Path, root: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            found.extend(files_below(&path, root));
+        } else if let Ok(key) = path.strip_prefix(root) {
+            found.push(key.to_string_lossy().into_owned());
+        }
+    }
+    found
 }

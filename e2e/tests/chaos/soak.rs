@@ -1,0 +1,1 @@
+//! Three workers under random faults for minutes.

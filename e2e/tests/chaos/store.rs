@@ -1,0 +1,1 @@
+//! A store that fails: rows 18 to 22.
