@@ -1,0 +1,1 @@
+//! A network and brokers that fail: rows 12 and 13.
