@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use eventsink_e2e::{Kafka, Mix, S3, Worker, patiently, settings, worker};
+use eventsink_e2e::{Kafka, Mix, S3, Worker, patiently, produce, settings, verify, worker};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use serde_json::{Value, json};
 
@@ -34,6 +34,64 @@ fn named_losses(scene: &Scene<'_>) -> Vec<(i64, i64)> {
 
 fn terminate(worker: &mut Worker) {
     assert_eq!(worker.terminate().code(), Some(0), "{}", worker.log());
+}
+
+/// Makes the log of a topic on brokers 1 and 2 end at offset 1,000, where all of its records were written to files up to
+/// 1,500, and then grow past that with other ones. `meanwhile` has its say while the log is short.
+fn truncate_and_regrow(scene: &Scene<'_>, mut worker: Worker, meanwhile: impl FnOnce(&mut Worker)) -> Worker {
+    let leads = |id| {
+        patiently(SOON, "the broker leads", || match scene.kafka.leader(&scene.topic, 0)? {
+            leader if leader == id => Ok(()),
+            leader => Err(format!("{leader} leads")),
+        });
+    };
+    leads(1);
+    scene.produce_mix(&Mix { invalid_per_thousand: 0, ..Mix::of(1_000, 1) });
+    scene.drain(std::slice::from_mut(&mut worker));
+    scene.kafka.stop_broker(2);
+    scene.produce_mix(&Mix { seed: 2, invalid_per_thousand: 0, ..Mix::of(500, 1) });
+    scene.drain(std::slice::from_mut(&mut worker));
+    meanwhile(&mut worker);
+    scene.kafka.stop_broker(1);
+    scene.kafka.start_broker(2);
+    leads(2);
+    let other = Mix { seed: 3, invalid_per_thousand: 0, ..Mix::of(2_000, 1) };
+    let _ = produce(scene.kafka, &scene.topic, &other, &scene.space.join("other.csv"));
+    scene.kafka.start_broker(1);
+    worker
+}
+
+fn truncatable(kafka: &Kafka, stem: &str) -> String {
+    let settings = [("unclean.leader.election.enable", "true"), ("min.insync.replicas", "1")];
+    kafka.create_topic_on(stem, &[&[1, 2]], &settings)
+}
+
+/// What lies in files stays what was produced, and nothing that came after the truncation is among it.
+fn assert_told(scene: &Scene<'_>, worker: &mut Worker) {
+    let (reason, from, _) = hold(worker);
+    assert_eq!((reason.as_str(), from), ("OffsetLost", 1_500));
+    terminate(worker);
+    let report = verify(&scene.list(), &scene.topic, &scene.target());
+    assert_eq!((report.rows, report.dead), (1_500, 0));
+}
+
+#[test]
+fn row_14_the_log_is_truncated_and_grows_past_the_frontier_while_it_is_read() {
+    let kafka = Kafka::three_brokers();
+    let mut scene = Scene::on(&kafka, "row-14", truncatable(&kafka, "row-14"), 1);
+    let worker = scene.start();
+    let mut worker = truncate_and_regrow(&scene, worker, |_| {});
+    assert_told(&scene, &mut worker);
+}
+
+#[test]
+fn row_14_the_log_is_truncated_and_grows_past_the_frontier_over_a_restart() {
+    let kafka = Kafka::three_brokers();
+    let mut scene = Scene::on(&kafka, "row-14-restart", truncatable(&kafka, "row-14-restart"), 1);
+    let worker = scene.start();
+    drop(truncate_and_regrow(&scene, worker, terminate));
+    let mut worker = scene.start();
+    assert_told(&scene, &mut worker);
 }
 
 #[test]
