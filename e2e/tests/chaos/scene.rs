@@ -94,7 +94,7 @@ impl<'k> Scene<'k> {
     }
 
     /// How many records of the list must be rows and dead letters.
-    fn listed(&self) -> (u64, u64) {
+    pub fn listed(&self) -> (u64, u64) {
         let list = std::fs::read_to_string(self.list()).expect("something was produced");
         let is_dead = |line: &str| line.split(',').nth(2).is_some_and(|reason| !reason.is_empty());
         list.lines().skip(1).fold((0, 0), |(rows, dead), line| match is_dead(line) {
