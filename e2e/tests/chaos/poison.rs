@@ -76,7 +76,7 @@ fn send_giant(scene: &Scene<'_>, partition: i32, codec: &str, value: &[u8]) -> i
     assert!(producer.send(record.payload(value).headers(headers)).is_ok(), "the producer takes it");
     producer.flush(Duration::from_secs(120)).expect("the broker has it");
     let place = usize::try_from(partition).expect("a partition");
-    scene.kafka.progress("nobody", &scene.topic).expect("the broker answers")[place].1 - 1
+    patiently(SOON, "the broker answers", || scene.kafka.progress("nobody", &scene.topic))[place].1 - 1
 }
 
 /// Bytes that no codec makes smaller.
@@ -118,7 +118,8 @@ fn row_24_records_that_are_too_large_and_batches_that_never_decode() {
         }
     });
     eprintln!("row 24: at most {} MiB resident", most >> 20);
-    assert!(most < BUDGET + (320 << 20), "{most} bytes resident");
+    // What the library needs to try a batch of 95 MB and the copies of a record of 50 MB on its way into a file.
+    assert!(most < BUDGET + (512 << 20), "{most} bytes resident");
     assert_eq!(worker.terminate().code(), Some(0), "{}", worker.log());
     for (partition, from) in [(1, bomb), (2, between)] {
         scene.forget(partition, from..i64::MAX);
