@@ -32,7 +32,13 @@ impl Held {
 
     /// Runs another verb of the script on this server.
     pub fn run(&self, verb: &str) {
-        let done = Command::new(&self.path).arg(verb).env("EVENTSINK_STATE", &self.state).stdin(Stdio::null()).output();
+        self.run_with(verb, &[]);
+    }
+
+    /// As [`Self::run`], with arguments.
+    pub fn run_with(&self, verb: &str, arguments: &[&str]) {
+        let mut command = Command::new(&self.path);
+        let done = command.arg(verb).args(arguments).env("EVENTSINK_STATE", &self.state).stdin(Stdio::null()).output();
         let done = done.unwrap_or_else(|error| panic!("cannot run {}: {error}", self.path.display()));
         let words = String::from_utf8_lossy(&done.stderr);
         assert!(done.status.success(), "{} {verb} failed: {words}", self.path.display());

@@ -88,6 +88,14 @@ impl Worker {
         Self::spawn(command, log)
     }
 
+    /// Starts a worker with variables in its environment.
+    #[must_use]
+    pub fn start_with(config: &Path, log: PathBuf, variables: &[(&str, &Path)]) -> Self {
+        let mut command = Command::new(binary());
+        command.args(["start", "--config"]).arg(config).envs(variables.iter().copied());
+        Self::spawn(command, log)
+    }
+
     /// Starts a worker that sees an empty file system of `size` bytes mounted on `folder`; needs to be root or
     /// to be allowed user namespaces. The mount goes with the process.
     #[must_use]

@@ -3,6 +3,10 @@
 //! fails when a row has none. Each ends with [`scene::Scene::prove`]: an independent reader and the audit.
 
 mod crashes;
+mod kafka;
+mod log;
+mod poison;
+mod rebalances;
 mod scene;
 mod soak;
 mod store;

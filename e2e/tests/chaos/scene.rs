@@ -1,12 +1,11 @@
 //! What every row needs: a topic, a bucket behind a proxy that fails on demand, settings, and the proof at the end.
 
+use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use eventsink_e2e::{
-    Access, Kafka, Mix, Produced, S3, StoreProxy, Target, Worker, Workspace, patiently, produce, settings, sink,
-    verify, worker,
+    Access, Kafka, Mix, S3, StoreProxy, Target, Worker, Workspace, patiently, produce, settings, sink, verify, worker,
 };
 use serde_json::{Value, json};
 
@@ -24,22 +23,25 @@ pub struct Scene<'k> {
     pub settings: Value,
     partitions: i32,
     started: usize,
-    produced: OnceLock<Produced>,
 }
 
 impl<'k> Scene<'k> {
     /// A new topic and a new bucket; nothing runs yet.
     pub fn new(kafka: &'k Kafka, stem: &str, partitions: i32) -> Self {
+        Self::on(kafka, stem, kafka.create_topic(stem, partitions), partitions)
+    }
+
+    /// A new bucket for a topic that is there.
+    pub fn on(kafka: &'k Kafka, stem: &str, topic: String, partitions: i32) -> Self {
         let (server, space) = (S3::shared(), Workspace::new());
         let bucket = server.make_bucket(stem);
         let proxy = StoreProxy::before(&server.at.endpoint);
-        let topic = kafka.create_topic(stem, partitions);
         let target = Target::Bucket { server, bucket: &bucket, prefix: "events" };
         let mut settings = sink(&topic, &topic, kafka.settings(Access::Plaintext), &target);
         settings["storage"]["s3"]["endpoint"] = proxy.endpoint.clone().into();
         settings["rotation"] = json!({"max_age": "1s", "max_idle": "500ms"});
         settings["retry"] = json!({"max_delay": "2s"});
-        Self { kafka, space, proxy, topic, bucket, settings, partitions, started: 0, produced: OnceLock::new() }
+        Self { kafka, space, proxy, topic, bucket, settings, partitions, started: 0 }
     }
 
     /// Where the files are, past the proxy.
@@ -59,20 +61,42 @@ impl<'k> Scene<'k> {
         self.space.join("list.csv")
     }
 
-    /// Produces records of every shape, once per scene; one day, 1 % dead letters.
+    /// Produces records of every shape and adds them to the list; one day, 1 % dead letters.
     pub fn produce(&self, records: u64, pace: Option<u32>) {
         let mix = Mix { pace, ..Mix::of(records, self.partitions.unsigned_abs()) };
         self.produce_mix(&mix);
     }
 
-    /// Produces a mix, once per scene.
+    /// Produces a mix and adds it to the list.
     pub fn produce_mix(&self, mix: &Mix) {
-        self.has_produced(produce(self.kafka, &self.topic, mix, &self.list()));
+        let more = self.space.join("more.csv");
+        let _ = produce(self.kafka, &self.topic, mix, &more);
+        let lines = std::fs::read_to_string(&more).expect("the list of this mix");
+        let known = std::fs::read_to_string(self.list()).unwrap_or_default();
+        let lines = lines.lines().skip(usize::from(!known.is_empty()));
+        let all = known.lines().chain(lines).fold(String::new(), |all, line| all + line + "\n");
+        std::fs::write(self.list(), all).expect("a list");
     }
 
-    /// Notes what a producer of the test's own has sent, with the list at [`Self::list`].
-    pub fn has_produced(&self, produced: Produced) {
-        assert!(self.produced.set(produced).is_ok(), "the list holds one mix");
+    /// Takes from the list what the log lost: offsets of a partition.
+    pub fn forget(&self, partition: i32, offsets: Range<i64>) {
+        let list = std::fs::read_to_string(self.list()).expect("a list");
+        let lost = |line: &str| {
+            let mut fields = line.split(',').map_while(|field| field.parse().ok());
+            fields.next() == Some(i64::from(partition)) && fields.next().is_some_and(|offset| offsets.contains(&offset))
+        };
+        let kept = list.lines().filter(|line| !lost(line)).fold(String::new(), |all, line| all + line + "\n");
+        std::fs::write(self.list(), kept).expect("a list");
+    }
+
+    /// How many records of the list must be rows and dead letters.
+    pub fn listed(&self) -> (u64, u64) {
+        let list = std::fs::read_to_string(self.list()).expect("something was produced");
+        let is_dead = |line: &str| line.split(',').nth(2).is_some_and(|reason| !reason.is_empty());
+        list.lines().skip(1).fold((0, 0), |(rows, dead), line| match is_dead(line) {
+            true => (rows, dead + 1),
+            false => (rows + 1, dead),
+        })
     }
 
     /// Waits until the proxy has met so many requests with a fault, the rules' ages together.
@@ -127,8 +151,7 @@ impl<'k> Scene<'k> {
     /// The proof alone, past the proxy.
     pub fn prove_files(&self) {
         let report = verify(&self.list(), &self.topic, &self.target());
-        let produced = self.produced.get().expect("something was produced");
-        assert_eq!((report.rows, report.dead), (produced.rows, produced.dead));
+        assert_eq!((report.rows, report.dead), self.listed());
         let mut direct = self.settings.clone();
         direct["storage"]["s3"]["endpoint"] = S3::shared().at.endpoint.clone().into();
         worker::audit(&settings::write(self.space.join("audit.yaml"), &direct));

@@ -77,7 +77,8 @@ impl Soak {
             before(&mut self, fault);
             self.fault();
         }
-        self.scene.has_produced(producing.join().expect("the producer did not panic"));
+        let produced = producing.join().expect("the producer did not panic");
+        assert_eq!(self.scene.listed(), (produced.rows, produced.dead), "the list is whole");
         self.go_on();
         let workers = self.workers.drain(..).map(|(worker, _)| worker).collect();
         let shown = self.scene.proxy.faults();
