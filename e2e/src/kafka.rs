@@ -92,8 +92,20 @@ impl Kafka {
     /// A server of the test's own, which it may stop.
     #[must_use]
     pub fn own() -> Self {
-        let (addresses, held) = rig::own_server("kafka", &[]);
+        Self::own_with("")
+    }
+
+    /// As [`Self::own`], with more lines for its `server.properties`.
+    #[must_use]
+    pub fn own_with(properties: &str) -> Self {
+        let (addresses, held) = rig::own_server("kafka", &[("KAFKA_PROPERTIES", properties)]);
         Self { addresses, held }
+    }
+
+    /// `host:port` of the listener without encryption and login.
+    #[must_use]
+    pub fn plaintext(&self) -> &str {
+        &self.addresses.plaintext
     }
 
     /// Ends the server; its data stays. Only on one of the test's own.

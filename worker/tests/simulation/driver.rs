@@ -146,10 +146,10 @@ impl Driver {
             self.reading = None;
             return;
         }
-        let Some(entry) = shared.log.entry(at) else {
+        if at >= shared.log.stable() {
             return self.queue.push_back(Item::Position { generation, position: at });
-        };
-        if !entry.compacted && entry.kind != Kind::Control {
+        }
+        if shared.log.delivers(at) {
             self.queue.push_back(Item::Record { generation, offset: at });
         }
         self.reading = Some((generation, at + 1));

@@ -3,13 +3,19 @@
 
 use crate::rng::Tape;
 
-/// Runs at most; one of a short tape takes some 20 microseconds.
-const TRIES: usize = 60_000;
+/// Steps at most in all tries together: a second or so.
+const EFFORT: u64 = 3_000_000;
 
 /// A tape that fails, and how.
 pub struct Failing {
     pub tape: Tape,
     pub what: String,
+}
+
+/// What became of a try: how many steps it took, and its failure, if any.
+pub struct Try {
+    pub steps: u64,
+    pub failing: Option<Failing>,
 }
 
 /// The words of a violation without names and numbers.
@@ -21,17 +27,18 @@ pub fn kind(what: &str) -> String {
 struct Shrink<R> {
     best: Failing,
     run: R,
-    left: usize,
+    left: u64,
 }
 
-impl<R: FnMut(Tape) -> Option<Failing>> Shrink<R> {
+impl<R: FnMut(Tape) -> Try> Shrink<R> {
     /// True when this tape fails alike and is a shorter or plainer story.
     fn improves(&mut self, tape: Tape) -> bool {
         if self.left == 0 {
             return false;
         }
-        self.left -= 1;
-        let Some(found) = (self.run)(tape) else { return false };
+        let Try { steps, failing } = (self.run)(tape);
+        self.left = self.left.saturating_sub(steps);
+        let Some(found) = failing else { return false };
         let measure = |tape: &Tape| (tape.steps(), tape.spice());
         let better = kind(&found.what) == kind(&self.best.what) && measure(&found.tape) < measure(&self.best.tape);
         if better {
@@ -89,8 +96,8 @@ impl<R: FnMut(Tape) -> Option<Failing>> Shrink<R> {
 }
 
 /// `run` repeats a tape and gives what failed, with the choices that were really made.
-pub fn shrink(failing: Failing, run: impl FnMut(Tape) -> Option<Failing>) -> Failing {
-    let mut shrink = Shrink { best: failing, run, left: TRIES };
+pub fn shrink(failing: Failing, run: impl FnMut(Tape) -> Try) -> Failing {
+    let mut shrink = Shrink { best: failing, run, left: EFFORT };
     loop {
         let before = shrink.best.tape.clone();
         shrink.leave_out();

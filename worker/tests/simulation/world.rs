@@ -165,6 +165,7 @@ impl World {
             self.verify()?;
         }
         self.shared.calm = true;
+        self.shared.log.end_transaction(true);
         self.shared.tell(|| format!("all is calm, w{survivor} is left"));
         for _ in 0..CALM_STEPS {
             self.shared.rng.begin(true);
