@@ -86,13 +86,23 @@ impl Group {
             }
         };
         self.members.insert(member);
+        self.prepare();
+        self.asked.insert(member);
+        self.complete_join();
+        Ok(member)
+    }
+
+    /// The members that have still to ask.
+    pub fn awaited(&self) -> Vec<u64> {
+        let preparing = self.phase == Phase::PreparingRebalance;
+        self.members.difference(&self.asked).copied().filter(|_| preparing).collect()
+    }
+
+    fn prepare(&mut self) {
         if self.phase != Phase::PreparingRebalance {
             self.phase = Phase::PreparingRebalance;
             self.asked.clear();
         }
-        self.asked.insert(member);
-        self.complete_join();
-        Ok(member)
     }
 
     /// All who stay have asked: the next generation begins.
@@ -133,12 +143,13 @@ impl Group {
             return Answer::UnknownMember;
         }
         self.asked.remove(&member);
-        if self.phase != Phase::PreparingRebalance {
-            self.phase = Phase::PreparingRebalance;
-            self.asked.clear();
-        }
+        self.prepare();
         self.complete_join();
         Answer::Ok
+    }
+
+    pub fn members(&self) -> Vec<u64> {
+        self.members.iter().copied().collect()
     }
 
     fn known(&self, seat: Seat) -> Answer {

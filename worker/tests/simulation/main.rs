@@ -74,7 +74,10 @@ fn short_story(seed: u64, sabotage: Sabotage) -> Violation {
 }
 
 /// What the steps must have met, or the simulation proves little.
-const HARD_CASES: [&str; 14] = [
+const HARD_CASES: [&str; 17] = [
+    "refused commit",
+    "late commit",
+    "late commit refused",
     "rival",
     "lost reply",
     "replay",

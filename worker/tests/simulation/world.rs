@@ -1,5 +1,6 @@
 //! Which step comes next: everything that may happen, in random order, then a calm end.
 
+use crate::broker::Group;
 use crate::driver::Driver;
 use crate::log::Log;
 use crate::rng::{Rng, Tape};
@@ -59,7 +60,7 @@ impl World {
             copied: BTreeSet::new(),
             done: BTreeSet::new(),
             lost: BTreeSet::new(),
-            committed: None,
+            group: Group::new(),
             committer: None,
             late: vec![],
             nonces: 0,
@@ -102,9 +103,10 @@ impl World {
             shared.settle_late();
         }
         if shared.rng.one_in(300) {
-            shared.tell(|| "the group's commits vanish".into());
-            shared.committed = None;
-            shared.committer = None;
+            shared.delete_group();
+        }
+        if shared.rng.one_in(100) {
+            shared.expel();
         }
         if shared.losses.happen && shared.rng.one_in(60) {
             if shared.rng.one_in(2) {
