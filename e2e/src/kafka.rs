@@ -95,13 +95,13 @@ impl Kafka {
     /// A server of the test's own, which it may stop.
     #[must_use]
     pub fn own() -> Self {
-        Self::own_with(&[])
+        Self::own_by(&[])
     }
 
     /// As [`Self::own`], with brokers 1, 2 and 3 and a controller that outlives them.
     #[must_use]
     pub fn three_brokers() -> Self {
-        Self::own_with(&[("KAFKA_BROKERS", "3"), ("KAFKA_HEAP", "320m")])
+        Self::own_by(&[("KAFKA_BROKERS", "3"), ("KAFKA_HEAP", "320m")])
     }
 
     /// As [`Self::own`], with a proxy before the listener with a login in the clear: clients that come that way are
@@ -109,12 +109,12 @@ impl Kafka {
     #[must_use]
     pub fn behind(proxy: &TcpProxy) -> Self {
         let advertised = format!("sasl_plaintext:{}", proxy.address.port());
-        let kafka = Self::own_with(&[("KAFKA_ADVERTISED", &advertised)]);
+        let kafka = Self::own_by(&[("KAFKA_ADVERTISED", &advertised)]);
         proxy.forward_to(kafka.addresses.sasl_plaintext.parse().expect("one broker"));
         kafka
     }
 
-    fn own_with(variables: &[(&str, &str)]) -> Self {
+    fn own_by(variables: &[(&str, &str)]) -> Self {
         let (addresses, held) = rig::own_server("kafka", variables);
         Self { addresses, held }
     }
@@ -140,6 +140,18 @@ impl Kafka {
     /// Starts one of several brokers again.
     pub fn start_broker(&self, id: i32) {
         self.held().run_with("up", &[&id.to_string()]);
+    }
+
+    /// As [`Self::own`], with more lines for the properties of its broker.
+    #[must_use]
+    pub fn own_with(properties: &str) -> Self {
+        Self::own_by(&[("KAFKA_PROPERTIES", properties)])
+    }
+
+    /// `host:port` of the listener without encryption and login.
+    #[must_use]
+    pub fn plaintext(&self) -> &str {
+        &self.addresses.plaintext
     }
 
     /// Ends the server; its data stays. Only on one of the test's own.
