@@ -145,8 +145,10 @@ impl World {
                 shared.tell(|| format!("w{at} crashes"));
                 driver.stop(shared);
             }
-            31 | 32 => driver.turn_breaker(shared),
-            33..36 => driver.slow = !driver.slow,
+            31 => driver.turn_breaker(shared),
+            // An outage ends sooner than the next one begins.
+            32 | 33 if driver.away => driver.turn_breaker(shared),
+            32..36 => driver.slow = !driver.slow,
             36..125 => driver.fetch(shared),
             125..215 => driver.progress(shared),
             _ => driver.deliver(shared),
