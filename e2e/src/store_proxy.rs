@@ -183,7 +183,7 @@ impl StoreProxy {
         self.set(&[]);
     }
 
-    /// Another seed of the shares in percent, other victims.
+    /// Another seed of the shares in percent, other victims; not 0.
     pub fn seed(&self, seed: u64) {
         self.shared.state().seed = seed;
     }

@@ -60,6 +60,7 @@ impl Soak {
         scene.settings["shutdown"] = json!({"deadline": "10s"});
         let (events, faults) = (number("EVENTSINK_SOAK_EVENTS", 1_000_000), number("EVENTSINK_SOAK_FAULTS", 200));
         let dice = Dice(number("EVENTSINK_SOAK_SEED", 1).wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+        scene.proxy.seed(dice.0);
         Self { scene, workers: Vec::new(), events, faults, dice }
     }
 
