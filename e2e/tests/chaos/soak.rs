@@ -127,6 +127,8 @@ impl Soak {
 
     fn end(&mut self, victim: usize) {
         let worker = &mut self.workers[victim].0;
+        // Before that line nobody hears a signal: the kernel ends the process.
+        worker.wait_until_log_says(&["starting"]);
         let ended = worker.terminate();
         assert_eq!(ended.code(), Some(0), "SIGTERM is an orderly end:\n{}", worker.log());
     }
