@@ -33,6 +33,8 @@ pub struct Mix {
     pub invalid_per_thousand: u64,
     /// Days over which the events' `time` is spread: so many date folders.
     pub days: u32,
+    /// Bytes by which payloads are longer, for loads that take more memory than time.
+    pub padding: usize,
     /// Records per second; `None` is as fast as the broker takes them.
     pub pace: Option<u32>,
 }
@@ -41,7 +43,7 @@ impl Mix {
     /// Records over so many partitions: 1 % invalid, one day, as fast as possible.
     #[must_use]
     pub fn of(records: u64, partitions: u32) -> Self {
-        Self { seed: 1, records, partitions, invalid_per_thousand: 10, days: 1, pace: None }
+        Self { seed: 1, records, partitions, invalid_per_thousand: 10, days: 1, padding: 0, pace: None }
     }
 }
 
@@ -89,7 +91,7 @@ pub fn sample(mix: &Mix, index: u64) -> Sample {
     let event = Event {
         id: format!("{:x}-{index}", mix.seed),
         time: time(index, mix.days),
-        payload: payload(&mut dice, index),
+        payload: payload(&mut dice, index, mix.padding),
         shape: dice.below(16),
         binary: dice.below(2) == 0,
     };
@@ -212,7 +214,7 @@ fn time(index: u64, days: u32) -> String {
 }
 
 /// About 400 bytes of JSON whose exact spelling no parser gives back: spacing, `1e400`, a repeated key.
-fn payload(dice: &mut Dice, index: u64) -> String {
+fn payload(dice: &mut Dice, index: u64, padding: usize) -> String {
     let mut text =
         format!(r#"{{"order": {index}, "big":1e400, "twice":1,"twice":2, "note":"Gr\u00fc\u00dfe", "lines":["#);
     for line in 0..6 {
@@ -220,7 +222,13 @@ fn payload(dice: &mut Dice, index: u64) -> String {
         let comma = if line == 0 { "" } else { ", " };
         text.push_str(&format!(r#"{comma}{{"sku":"{sku:016x}","count":{count},"price":{}.50}}"#, count * 3));
     }
-    text.push_str("]}");
+    text.push(']');
+    if padding > 0 {
+        // Digits of chance: a codec makes them half as long and no shorter.
+        let digits: String = (0..padding.div_ceil(16)).map(|_| format!("{:016x}", dice.below(u64::MAX))).collect();
+        text.push_str(&format!(r#", "padding":"{digits}""#));
+    }
+    text.push('}');
     text
 }
 

@@ -11,6 +11,10 @@ use serde_json::Value;
 use crate::http;
 use crate::rig::patiently;
 
+/// What a worker may hold beside its byte budget, in bytes: code, librdkafka, one fetch of each kind, the slack of the
+/// allocator.
+pub const BESIDE_BUDGET: u64 = 192 << 20;
+
 /// How a command ended.
 #[derive(Debug, Clone)]
 pub struct Finished {
@@ -212,11 +216,28 @@ impl Worker {
         assert!(sent.is_ok_and(|status| status.success()), "cannot send SIG{name} to the worker");
     }
 
-    /// Memory that the process holds, in bytes; 0 when it has ended.
+    /// The most memory that the process ever held, in bytes; 0 when it has ended.
+    #[must_use]
+    pub fn peak_bytes(&self) -> u64 {
+        self.memory("VmHWM:")
+    }
+
+    /// Memory that the process holds now, in bytes; 0 when it has ended.
     #[must_use]
     pub fn resident_bytes(&self) -> u64 {
+        self.memory("VmRSS:")
+    }
+
+    /// Panics when the process ever held more than its byte budget and [`BESIDE_BUDGET`].
+    pub fn assert_memory_within(&self, budget: u64) {
+        let peak = self.peak_bytes();
+        println!("{} MiB at most, {} of them the budget", peak >> 20, budget >> 20);
+        assert!(peak > 0 && peak <= budget + BESIDE_BUDGET, "{} MiB at most", peak >> 20);
+    }
+
+    fn memory(&self, field: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let line = status.lines().find_map(|line| line.strip_prefix(field));
         let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
         kib.unwrap_or_default() << 10
     }

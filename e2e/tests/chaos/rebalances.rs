@@ -198,7 +198,7 @@ fn row_10_ten_joins_and_leaves_in_a_minute() {
             thread::sleep(Duration::from_secs(6));
             for worker in &mut workers {
                 worker.assert_alive();
-                assert!(worker.resident_bytes() < BUDGET + (160 << 20), "{} bytes", worker.resident_bytes());
+                worker.assert_memory_within(BUDGET);
             }
             // Two come, then one goes, in turn by SIGTERM and by kill -9.
             if step % 3 < 2 {
