@@ -4,6 +4,7 @@ use super::lane::{self, Message, Shared};
 use super::session::Session;
 use super::{Budget, mapping};
 use crate::cut::manifest::{MANIFEST_VERSION, Owner};
+use crate::files::Encoders;
 use crate::http::Surface;
 use crate::kafka::TopicPartition;
 use crate::kafka::client::{self, Context};
@@ -110,11 +111,13 @@ pub async fn start(
     info!(ledger = ledger.owner().ledger, place = ledger.store().describe(), guarantee, "ledger open");
     let (commands, orders) = channel();
     let budget = Arc::new(Budget::new(limit));
+    budget.add(mapping::reserved(&settings, limit));
     let shared = Arc::new(Shared {
         uploader: ledger.told_by(on_upload_fault(surface)),
         session: Arc::new(Session::new(Arc::clone(&consumer), ledger, Arc::clone(&settings))),
         rules,
         encoding: mapping::encoding(&settings, limit),
+        encoders: Encoders::within(limit / 4),
         orders: mapping::orders(&settings, limit),
         dead_letters: mapping::dead_letters(&settings, limit, metrics.copied.clone()),
         budget: Arc::clone(&budget),
@@ -180,10 +183,11 @@ async fn reach_kafka(
 ) -> Result<(Arc<BaseConsumer<Context>>, Cluster), StartError> {
     let mut failures = 0;
     let mut said = None;
-    client::warn_of_caps(&settings.kafka, budget / 16);
+    let prefetch = mapping::prefetch(budget);
+    client::warn_of_caps(&settings.kafka, prefetch);
     surface.waiting(format!("waiting for kafka at {}", settings.kafka.bootstrap_servers.join(",")));
     loop {
-        let consumer = client::consumer(&settings.kafka, budget / 16);
+        let consumer = client::consumer(&settings.kafka, prefetch);
         let consumer = consumer.map_err(|e| StartError::Settings(format!("kafka: {e}")))?;
         let (asked, wanted) = (Arc::clone(&consumer), Arc::clone(settings));
         let answer = tokio::task::spawn_blocking(move || {
