@@ -27,7 +27,9 @@ impl Cgroup {
         });
         let words = tried.iter().filter_map(|made| made.as_ref().err().cloned()).collect::<Vec<_>>().join("; ");
         tried.into_iter().find_map(Result::ok).unwrap_or_else(|| {
-            panic!("needs a control group with the memory controller, version 1 or 2, in which to make a group: {words}")
+            panic!(
+                "needs a control group with the memory controller, version 1 or 2, in which to make a group: {words}"
+            )
         })
     }
 

@@ -176,7 +176,8 @@ impl Event {
 
     fn body(&self, specversion: &str, source: &str, members: &str) -> Vec<u8> {
         let (id, time) = (&self.id, &self.time);
-        let version = self.version.as_ref().map_or_else(String::new, |version| format!(r#","schemaversion":"{version}""#));
+        let version =
+            self.version.as_ref().map_or_else(String::new, |version| format!(r#","schemaversion":"{version}""#));
         format!(r#"{{"specversion":"{specversion}","id":"{id}","source":"{source}","type":"{TYPE}","time":"{time}"{version}{members}}}"#)
             .into_bytes()
     }

@@ -1,5 +1,5 @@
 //! What the bindings do not wrap: events with their partition and offset, leader epochs, header names as
-//! bytes, cached watermarks, commit metadata as bytes, topic ids, tokens with extensions. The only `unsafe` code of the worker.
+//! bytes, cached watermarks, commit metadata as bytes, topic ids, tokens with extensions, the heap below the library. The only `unsafe` code of the worker.
 //!
 //! Every pointer taken here belongs to an event, a list or a consumer that outlives the borrow.
 #![allow(unsafe_code)]
@@ -12,6 +12,26 @@ use rdkafka_sys as sys;
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, NulError, c_char, c_void};
 use std::time::Duration;
+
+/// Makes the heap of C libraries (librdkafka, codecs, TLS) give back what they free. By itself glibc keeps tens of
+/// megabytes for each thread, which no budget counts. Call it before the first client.
+pub fn keep_c_heap_small() {
+    #[cfg(target_env = "gnu")]
+    {
+        // Numbers of glibc's `malloc.h`: one heap for all threads, blocks from 256 KiB on by themselves, 1 MiB kept.
+        const ARENA_MAX: (i32, i32) = (-8, 1);
+        const MMAP_THRESHOLD: (i32, i32) = (-3, 256 << 10);
+        const TRIM_THRESHOLD: (i32, i32) = (-1, 1 << 20);
+        unsafe extern "C" {
+            fn mallopt(name: i32, value: i32) -> i32;
+        }
+        for (name, value) in [ARENA_MAX, MMAP_THRESHOLD, TRIM_THRESHOLD] {
+            // SAFETY: sets a number of the C library, which any thread may do at any time.
+            let set = unsafe { mallopt(name, value) };
+            debug_assert_eq!(set, 1, "glibc knows option {name}");
+        }
+    }
+}
 
 /// The queue on which a consumer delivers records, rebalances, commit results and errors.
 pub struct Queue {

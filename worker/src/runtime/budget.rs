@@ -143,7 +143,8 @@ fn limit_under([second, first]: [&Path; 2], groups: &str) -> Option<u64> {
         }
     });
     let all = own.flat_map(|(own, top, file)| {
-        let above: Vec<PathBuf> = own.ancestors().take_while(|at| at.starts_with(top)).map(|at| at.join(file)).collect();
+        let above: Vec<PathBuf> =
+            own.ancestors().take_while(|at| at.starts_with(top)).map(|at| at.join(file)).collect();
         above
     });
     all.filter_map(|path| std::fs::read_to_string(path).ok()?.trim().parse().ok())

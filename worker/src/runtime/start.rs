@@ -10,6 +10,7 @@ use crate::kafka::TopicPartition;
 use crate::kafka::client::{self, Context};
 use crate::kafka::connect::{Cluster, ConnectError, connect};
 use crate::kafka::poll::{Command, Delivery, Fatal, Poller, Pulse};
+use crate::kafka::raw;
 use crate::store::ledger::{Ledger, LedgerError, OnFault};
 use crate::store::{Guarantee, Store, StoreError};
 use crate::traces::Traces;
@@ -92,6 +93,7 @@ pub async fn start(
     surface: &Arc<Surface>,
     options: Options,
 ) -> Result<(Arc<Running>, oneshot::Receiver<Result<(), Fatal>>), StartError> {
+    raw::keep_c_heap_small();
     let store = Store::open(&mapping::store_options(&settings)).map_err(|e| StartError::Settings(e.to_string()))?;
     let guarantee = probe(&store, &settings, surface).await?;
     let limit = super::limit(settings.memory.budget.map(|size| size.as_u64()));
