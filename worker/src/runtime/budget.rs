@@ -86,9 +86,11 @@ impl Budget {
         self.used.load(Ordering::Relaxed)
     }
 
-    /// Bytes in use and those kept for copies. Never all of the budget, so that a record larger than it can pass.
+    /// Bytes in use, a quarter for what allocators hold back, and those kept for copies. The copies are never all of the
+    /// budget, so that a record larger than it can pass.
     fn claimed(&self) -> usize {
-        self.used() + self.largest.load(Ordering::Relaxed).saturating_mul(COPIES).min(self.limit / 2)
+        let used = self.used();
+        used + used / 4 + self.largest.load(Ordering::Relaxed).saturating_mul(COPIES).min(self.limit / 2)
     }
 
     /// The limit in bytes.
@@ -173,12 +175,12 @@ mod tests {
     #[test]
     fn fetching_stops_before_the_limit_and_goes_on_with_room() {
         let budget = Budget::new(1000);
-        budget.add(899);
+        budget.add(719);
         assert!(budget.is_short() && budget.is_tight() && !budget.is_gone());
         budget.add(1);
         assert!(budget.is_gone());
-        let mut held = 900;
-        budget.change(&mut held, 699);
+        let mut held = 720;
+        budget.change(&mut held, 559);
         assert!(budget.is_short() && !budget.is_tight());
     }
 
@@ -186,7 +188,7 @@ mod tests {
     fn room_is_kept_for_copies_of_the_largest_batch() {
         let budget = Budget::new(1000);
         budget.add_batch(100);
-        budget.add(399);
+        budget.add(299);
         assert!(!budget.is_gone());
         budget.add(1);
         assert!(budget.is_gone());
