@@ -10,7 +10,7 @@ use eventsink_e2e::{
 use serde_json::json;
 
 const LIMIT: u64 = 256 << 20;
-/// What the documentation says that a worker takes beyond its budget.
+/// What a worker may take beyond its budget.
 const BESIDE_THE_BUDGET: u64 = 96 << 20;
 
 /// Lands a mix in a container of [`LIMIT`] bytes.

@@ -1,11 +1,11 @@
 //! The poll thread: one consumer, one queue. It routes records, carries out commands, and never blocks on
 //! storage; only a revocation waits, up to its deadline, for the partitions that leave.
 
-use super::TopicPartition;
 use super::batch::Batch;
 use super::client::Context;
 pub use super::pulse::Pulse;
 use super::raw::{self, Event, Fault, Kind, Queue, RawRecord};
+use super::{TopicPartition, named, names};
 use crate::runtime::Budget;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::RDKafkaErrorCode;
@@ -580,14 +580,6 @@ fn hand_over(slot: &mut Slot, deliver: &Deliver, budget: &Budget) {
     let batch = std::mem::take(&mut slot.batch);
     budget.add_batch(batch.memory());
     deliver(&slot.at, Delivery::Records { generation: slot.generation, batch });
-}
-
-fn named((topic, partition): (String, i32)) -> TopicPartition {
-    TopicPartition { topic: topic.into(), partition }
-}
-
-fn names(partitions: &[TopicPartition]) -> String {
-    partitions.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }
 
 fn list(partitions: &[TopicPartition], offset: Offset) -> TopicPartitionList {
