@@ -12,12 +12,12 @@ DENY := $(EVENTSINK_CACHE)/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
 # Tests that keep every core busy run one at a time; the others mostly wait.
 HEAVY := lands_every_event survives_kill_nine two_owners stays_in_its_budget
 LIGHT := $(filter-out $(HEAVY),$(basename $(notdir $(wildcard e2e/tests/*.rs worker/tests/*.rs)))) \
-  $(patsubst worker/tests/%/main.rs,%,$(wildcard worker/tests/*/main.rs))
+  $(filter-out chaos,$(notdir $(patsubst %/main.rs,%,$(wildcard e2e/tests/*/main.rs worker/tests/*/main.rs))))
 RIGS := e2e/rigs/kafka e2e/rigs/s3 e2e/rigs/azure e2e/rigs/gcs e2e/rigs/python e2e/rigs/promtool
 # No file may know the machine it was written on; the brackets keep this line from finding itself.
 MACHINE_PATHS := /[w]ork/|/[r]oot/|/[h]ome/
 
-.PHONY: help demo build test e2e check lint fmt vet advisories tools rigs $(RIGS)
+.PHONY: help demo build test e2e chaos sabotage check lint fmt vet advisories tools rigs $(RIGS)
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,18 +32,28 @@ build: ## build everything
 test: rigs build ## all tests: first those without servers, then with a real Kafka and servers of S3, Azure and Google Cloud
 	cargo test --workspace --lib --bins
 	e2e/rigs/python e2e/read/test_verify.py
+	e2e/rigs/python e2e/chaos/test_run.py
 	e2e/rigs/with kafka s3 azure gcs -- bash -c 'cargo test --workspace $(LIGHT:%=--test %) -- --test-threads=3 && \
 	  cargo test --workspace $(HEAVY:%=--test %) -- --test-threads=1'
 
 e2e: rigs build ## only the tests with servers; TEST=name picks one file of e2e/tests
-	e2e/rigs/with kafka s3 azure gcs -- cargo test --workspace --test '$(or $(TEST),*)' -- --test-threads=1 --nocapture
+	e2e/rigs/with kafka s3 azure gcs -- cargo test --workspace \
+	  $(or $(TEST:%=--test %),$(LIGHT:%=--test %) $(HEAVY:%=--test %)) -- --test-threads=1 --nocapture
+
+chaos: rigs build ## the fault matrix and the long simulation; writes docs/chaos.md; ROWS=1,soak picks rows
+	EVENTSINK_STEPS=$${EVENTSINK_STEPS:-100000000} cargo test --workspace --test simulation
+	e2e/rigs/with kafka s3 -- e2e/rigs/python e2e/chaos/run.py --to docs/chaos.md $(if $(ROWS),--only '$(ROWS)')
+
+sabotage: ## break each rule of the delivery contract in a copy of the code; its test must go red
+	e2e/sabotage/run
 
 check: lint test ## lint, then test
 
-lint: vet $(DENY) e2e/rigs/python e2e/rigs/promtool ## format, clippy, licences and sources of dependencies, scripts, alert rules, no machine paths
+lint: vet $(DENY) e2e/rigs/python e2e/rigs/promtool ## format, clippy, licences and sources of dependencies, scripts, sabotage that applies, alert rules, no machine paths
 	cargo fmt --all --check
 	$(DENY) check licenses bans sources
-	"$$(e2e/rigs/python bin)/shellcheck" -x e2e/rigs/{kafka,s3,azure,gcs,python,promtool,with,lib.sh} .ci/run
+	"$$(e2e/rigs/python bin)/shellcheck" -x e2e/rigs/{kafka,s3,azure,gcs,python,promtool,with,lib.sh} e2e/sabotage/run .ci/run
+	e2e/sabotage/run --check
 	e2e/rigs/promtool check rules config/prometheus/alerts.yaml
 	found=0; git grep -nIE '$(MACHINE_PATHS)' || found=$$?; ((found == 1))
 

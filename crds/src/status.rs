@@ -16,6 +16,8 @@ pub struct WorkerStatus {
     pub ready: bool,
     /// Partitions assigned to this worker.
     pub partitions: Vec<PartitionStatus>,
+    /// State of the circuit breaker of the store.
+    pub breaker: BreakerState,
     /// The store's last error while it persists.
     pub store_error: Option<String>,
     /// The Kafka client's last error.
@@ -24,6 +26,30 @@ pub struct WorkerStatus {
     pub memory_used: u64,
     /// Byte budget.
     pub memory_budget: u64,
+}
+
+/// State of a circuit breaker.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BreakerState {
+    /// Requests are sent.
+    #[default]
+    Closed,
+    /// One request finds out whether the store is back; the others wait.
+    HalfOpen,
+    /// Requests wait, and no cut begins.
+    Open,
+}
+
+impl BreakerState {
+    /// As in `/status`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::HalfOpen => "half-open",
+            Self::Open => "open",
+        }
+    }
 }
 
 /// The state of one partition.
@@ -44,7 +70,7 @@ pub struct PartitionStatus {
     pub low_watermark: i64,
     /// Next offset that the log will give; -1 while unknown.
     pub high_watermark: i64,
-    /// Records in the log that were not read yet.
+    /// Offsets of the log that were not read yet; those of a transaction that is still open cannot be.
     pub unread: u64,
     /// Records read that are not yet in a finished cut.
     pub buffered: u64,

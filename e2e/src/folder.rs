@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-/// All files below a folder.
+/// All files below a folder; what comes and goes meanwhile may be among them or not.
 #[must_use]
 pub fn files(folder: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
     entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
 }
 

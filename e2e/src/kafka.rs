@@ -6,14 +6,17 @@ use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::rig::{self, Held, patiently};
+use crate::tcp_proxy::TcpProxy;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// Partitions of the topic of offsets, as `rigs/kafka` sets them.
+const OFFSETS_PARTITIONS: i32 = 4;
 
 /// A way to log in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,8 +95,63 @@ impl Kafka {
     /// A server of the test's own, which it may stop.
     #[must_use]
     pub fn own() -> Self {
-        let (addresses, held) = rig::own_server("kafka", &[]);
+        Self::own_by(&[])
+    }
+
+    /// As [`Self::own`], with brokers 1, 2 and 3 and a controller that outlives them.
+    #[must_use]
+    pub fn three_brokers() -> Self {
+        Self::own_by(&[("KAFKA_BROKERS", "3"), ("KAFKA_HEAP", "320m")])
+    }
+
+    /// As [`Self::own`], with a proxy before the listener with a login in the clear: clients that come that way are
+    /// told to stay with it. The worker's way in is [`Self::settings_by`].
+    #[must_use]
+    pub fn behind(proxy: &TcpProxy) -> Self {
+        let advertised = format!("sasl_plaintext:{}", proxy.address.port());
+        let kafka = Self::own_by(&[("KAFKA_ADVERTISED", &advertised)]);
+        proxy.forward_to(kafka.addresses.sasl_plaintext.parse().expect("one broker"));
+        kafka
+    }
+
+    fn own_by(variables: &[(&str, &str)]) -> Self {
+        let (addresses, held) = rig::own_server("kafka", variables);
         Self { addresses, held }
+    }
+
+    /// The section `kafka` of the worker's settings, without `consumer`, by way of the proxy.
+    #[must_use]
+    pub fn settings_by(&self, proxy: &TcpProxy) -> Value {
+        let mut settings = self.settings(Access::SaslPlaintext(Mechanism::ScramSha256));
+        settings["bootstrap_servers"] = proxy.address.to_string().into();
+        settings
+    }
+
+    /// Ends one of several brokers without a warning; its data stays.
+    pub fn kill_broker(&self, id: i32) {
+        self.held().run_with("kill9", &[&id.to_string()]);
+    }
+
+    /// Ends one of several brokers in order; its data stays.
+    pub fn stop_broker(&self, id: i32) {
+        self.held().run_with("stop", &[&id.to_string()]);
+    }
+
+    /// Starts one of several brokers again.
+    pub fn start_broker(&self, id: i32) {
+        self.held().run_with("up", &[&id.to_string()]);
+    }
+
+    /// As [`Self::own`], with more lines for the properties of its broker.
+    #[must_use]
+    pub fn own_with(properties: &str) -> Self {
+        Self::own_by(&[("KAFKA_PROPERTIES", properties)])
+    }
+
+    /// `host:port` of the listener without encryption and login.
+    #[must_use]
+    pub fn plaintext(&self) -> &str {
+        &self.addresses.plaintext
     }
 
     /// Ends the server; its data stays. Only on one of the test's own.
@@ -104,6 +162,19 @@ impl Kafka {
     /// Starts it again on the same port, and waits until it answers.
     pub fn start_again(&self) {
         self.held().run("up");
+    }
+
+    /// Starts anew with a log that may be cleaned to its last record: the broker never cleans the newest segment, and
+    /// here that is an empty one, as a crash between its making and its first record leaves it. How far the log was
+    /// cleaned is forgotten too. Only on a server of the test's own.
+    pub fn seal_log(&self, topic: &str, partition: i32, end: i64) {
+        self.stop();
+        let data = self.held().folder().join("data");
+        let segment = data.join(format!("{topic}-{partition}/{end:020}.log"));
+        std::fs::write(&segment, "").unwrap_or_else(|error| panic!("cannot write {}: {error}", segment.display()));
+        // Not there before the first cleaning.
+        let _ = std::fs::remove_file(data.join("cleaner-offset-checkpoint"));
+        self.start_again();
     }
 
     fn held(&self) -> &Held {
@@ -164,8 +235,22 @@ impl Kafka {
         name
     }
 
+    /// As [`Self::create_topic_with`], each partition on these brokers, the preferred leader first.
+    #[must_use]
+    pub fn create_topic_on(&self, stem: &str, brokers: &[&[i32]], settings: &[(&str, &str)]) -> String {
+        let name = rig::unique(stem);
+        let partitions = i32::try_from(brokers.len()).expect("a few");
+        let topic = NewTopic::new(&name, partitions, TopicReplication::Variable(brokers));
+        self.create_new(topic, settings).unwrap_or_else(|words| panic!("cannot create topic {name}: {words}"));
+        name
+    }
+
     fn create(&self, name: &str, partitions: i32, settings: &[(&str, &str)]) -> Result<(), String> {
-        let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1)).set("retention.ms", "-1");
+        self.create_new(NewTopic::new(name, partitions, TopicReplication::Fixed(1)), settings)
+    }
+
+    fn create_new(&self, topic: NewTopic<'_>, settings: &[(&str, &str)]) -> Result<(), String> {
+        let topic = topic.set("retention.ms", "-1");
         let topic = settings.iter().fold(topic, |topic, (key, value)| topic.set(key, value));
         let results = wait(self.admin().create_topics([&topic], &AdminOptions::new()));
         let outcome = results.map(|results| results.into_iter().collect::<Result<Vec<_>, _>>());
@@ -240,6 +325,20 @@ impl Kafka {
         Ok(progress)
     }
 
+    /// Commits an offset for each partition of the topic, without metadata, as tools do; only for a group whose last
+    /// member is gone.
+    pub fn reset_offsets(&self, group: &str, topic: &str, offsets: &[i64]) {
+        let mut list = TopicPartitionList::new();
+        for (partition, offset) in (0..).zip(offsets) {
+            list.add_partition_offset(topic, partition, Offset::Offset(*offset)).expect("an offset");
+        }
+        patiently(Duration::from_secs(60), "the offsets are reset", || {
+            let consumer: BaseConsumer =
+                self.client().set("group.id", group).create().map_err(|error| error.to_string())?;
+            consumer.commit(&list, CommitMode::Sync).map_err(|error| error.to_string())
+        });
+    }
+
     /// `Ok` when the group has committed the end of every partition, else what is missing.
     ///
     /// # Errors
@@ -248,6 +347,28 @@ impl Kafka {
         let progress = self.progress(group, topic)?;
         let behind: Vec<_> = progress.iter().enumerate().filter(|(_, (committed, end))| committed < end).collect();
         if behind.is_empty() { Ok(()) } else { Err(format!("partitions behind, (committed, end): {behind:?}")) }
+    }
+
+    /// The broker that leads a partition now.
+    ///
+    /// # Errors
+    /// None does, or no broker answers.
+    pub fn leader(&self, topic: &str, partition: i32) -> Result<i32, String> {
+        let consumer: BaseConsumer = self.client().create().map_err(|error| error.to_string())?;
+        let metadata = consumer.fetch_metadata(Some(topic), TIMEOUT).map_err(|error| error.to_string())?;
+        let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
+        let leader = partitions.filter(|found| found.id() == partition).map(|found| found.leader()).next();
+        leader.filter(|leader| *leader > 0).ok_or_else(|| format!("{topic}:{partition} has no leader"))
+    }
+
+    /// The broker that coordinates a group now.
+    ///
+    /// # Errors
+    /// As [`Self::leader`].
+    pub fn coordinator(&self, group: &str) -> Result<i32, String> {
+        // String.hashCode of Java, by which Kafka spreads groups over the partitions of the topic of offsets.
+        let hash = group.bytes().fold(0_i32, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte.into()));
+        self.leader("__consumer_offsets", (hash & i32::MAX) % OFFSETS_PARTITIONS)
     }
 
     fn admin(&self) -> AdminClient<DefaultClientContext> {

@@ -25,9 +25,20 @@ pub(crate) struct Held {
 }
 
 impl Held {
+    /// Where the script keeps what the server writes.
+    pub fn folder(&self) -> PathBuf {
+        self.state.join(self.path.file_name().unwrap_or_default())
+    }
+
     /// Runs another verb of the script on this server.
     pub fn run(&self, verb: &str) {
-        let done = Command::new(&self.path).arg(verb).env("EVENTSINK_STATE", &self.state).stdin(Stdio::null()).output();
+        self.run_with(verb, &[]);
+    }
+
+    /// As [`Self::run`], with arguments.
+    pub fn run_with(&self, verb: &str, arguments: &[&str]) {
+        let mut command = Command::new(&self.path);
+        let done = command.arg(verb).args(arguments).env("EVENTSINK_STATE", &self.state).stdin(Stdio::null()).output();
         let done = done.unwrap_or_else(|error| panic!("cannot run {}: {error}", self.path.display()));
         let words = String::from_utf8_lossy(&done.stderr);
         assert!(done.status.success(), "{} {verb} failed: {words}", self.path.display());

@@ -1,10 +1,12 @@
 //! An S3 server on a folder. Makes buckets; reads and writes nothing itself.
 
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::OnceLock;
 
 use serde::Deserialize;
 
+use crate::folder;
 use crate::rig::{self, Held};
 
 /// What `rigs/s3 status` says.
@@ -74,5 +76,39 @@ impl S3 {
         std::fs::create_dir(self.at.folder.join(&name))
             .unwrap_or_else(|error| panic!("cannot make bucket {name}: {error}"));
         name
+    }
+
+    /// Keys of a bucket's objects in order, as they lie in the server's folder; what it keeps for itself is left out.
+    #[must_use]
+    pub fn keys(&self, bucket: &str) -> Vec<String> {
+        let root = self.at.folder.join(bucket);
+        let key = |path: PathBuf| path.strip_prefix(&root).ok().map(|key| key.to_string_lossy().into_owned());
+        let mut keys: Vec<_> = folder::files(&root).into_iter().filter_map(key).collect();
+        keys.retain(|key| !key.starts_with(".sgwtmp"));
+        keys.sort();
+        keys
+    }
+
+    /// Bytes of an object, as they lie in the server's folder.
+    #[must_use]
+    pub fn read(&self, bucket: &str, key: &str) -> Vec<u8> {
+        let path = self.at.folder.join(bucket).join(key);
+        std::fs::read(&path).unwrap_or_else(|error| panic!("cannot read {key}: {error}"))
+    }
+
+    /// Puts a copy of an object under another key, as somebody else would; with the attributes in which the server
+    /// keeps its entity tag, without which an object is not there for conditional writes.
+    pub fn copy(&self, bucket: &str, from: &str, to: &str) {
+        let root = self.at.folder.join(bucket);
+        let (from, to) = (root.join(from), root.join(to));
+        let made = std::fs::create_dir_all(to.parent().expect("a key is below its bucket"));
+        let copied = Command::new("cp").arg("--archive").args([&from, &to]).status();
+        assert!(made.is_ok() && copied.is_ok_and(|status| status.success()), "cannot copy {}", from.display());
+    }
+
+    /// Takes an object away.
+    pub fn remove(&self, bucket: &str, key: &str) {
+        let removed = std::fs::remove_file(self.at.folder.join(bucket).join(key));
+        removed.unwrap_or_else(|error| panic!("cannot remove {key}: {error}"));
     }
 }

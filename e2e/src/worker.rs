@@ -89,6 +89,14 @@ impl Worker {
         Self::spawn(command, log)
     }
 
+    /// Starts a worker with variables in its environment.
+    #[must_use]
+    pub fn start_with(config: &Path, log: PathBuf, variables: &[(&str, &Path)]) -> Self {
+        let mut command = Command::new(binary());
+        command.args(["start", "--config"]).arg(config).envs(variables.iter().copied());
+        Self::spawn(command, log)
+    }
+
     /// Starts a worker that sees an empty file system of `size` bytes mounted on `folder`; needs to be root or
     /// to be allowed user namespaces. The mount goes with the process.
     #[must_use]
@@ -212,10 +220,24 @@ impl Worker {
 
     /// SIGTERM; returns how it ended.
     pub fn terminate(&mut self) -> ExitStatus {
-        let pid = self.child.id().to_string();
-        let sent = Command::new("kill").args(["-TERM", &pid]).status();
-        assert!(sent.is_ok_and(|status| status.success()), "cannot send SIGTERM to the worker");
+        self.signal("TERM");
         self.wait()
+    }
+
+    /// Sends a signal, for example `STOP` or `CONT`.
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args([&format!("-{name}"), &pid]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "cannot send SIG{name} to the worker");
+    }
+
+    /// Memory that the process holds, in bytes; 0 when it has ended.
+    #[must_use]
+    pub fn resident_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+        kib.unwrap_or_default() << 10
     }
 
     /// Waits until it ends by itself, at most a minute.

@@ -1,4 +1,5 @@
-//! A ledger that denies records which Kafka still has is found out, and an honest one is not.
+//! A ledger that denies records which Kafka still has, or has lost its newest manifest, is found out, and an honest one
+//! is not.
 
 use std::path::Path;
 use std::time::Duration;
@@ -31,6 +32,31 @@ fn a_ledger_that_calls_records_absent_is_found_out_by_the_log_alone() {
     let asked = worker::run("audit --kafka", &config);
     assert_eq!(asked.code, Some(1), "{}", asked.text);
     asked.one_line_with(&["finding", "kafka has records at offsets 1, 3, and", "restore the manifests"]);
+}
+
+#[test]
+fn a_deleted_tip_is_known_by_its_files_and_by_the_commit_of_the_group() {
+    let (kafka, space) = (Kafka::shared(), Workspace::new());
+    let folder = space.join("lake");
+    let topic = kafka.create_topic("beheaded", 1);
+    let settings = sink(&topic, &topic, kafka.settings(Access::Plaintext), &Target::Folder(&folder));
+    let config = settings::write(space.join("sink.yaml"), &settings);
+    produce(kafka, &topic);
+    let mut running = Worker::start(&config, space.join("worker.log"), &[]);
+    patiently(SOON, "the group has committed everything", || kafka.drained(&topic, &topic));
+    running.kill9();
+    for kind in ["cuts", "done"] {
+        folder::ledger(&folder, kind).iter().for_each(|object| std::fs::remove_file(object).expect("an object"));
+    }
+
+    let audit = worker::run("audit", &config);
+    assert_eq!(audit.code, Some(1), "{}", audit.text);
+    audit.one_line_with(&["finding", &format!("/{topic}/"), "names manifest", "which is not in the ledger"]);
+    let lag = worker::run("lag", &config);
+    assert_eq!(lag.code, Some(1), "{}", lag.text);
+    lag.one_line_with(&["hold", "LedgerMissing", "offset 5 was committed for manifest", "restore the objects"]);
+    let mut again = Worker::start(&config, space.join("again.log"), &[]);
+    again.wait_until_log_says(&["LedgerMissing", "offset 5 was committed for manifest"]);
 }
 
 /// Events at even offsets, records that are none at odd ones: 1 and 3.

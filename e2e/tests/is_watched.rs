@@ -42,6 +42,7 @@ fn promtool_finds_nothing_wrong_with_the_metrics_of_a_worker_in_trouble() {
     let mut settings = sink(&topic, &topic, kafka.settings(Access::Plaintext), &target);
     settings["kafka"]["consumer"]["topics"] = json!([topic, other]);
     settings["retry"] = json!({"max_delay": "1s"});
+    settings["breaker"] = json!({"open": "1s", "max_open": "2s"});
     let config = settings::write(space.join("sink.yaml"), &settings);
     produce(kafka, &other, &Mix::of(100, 1), &space.join("other.csv"));
     let mut worker = Worker::start(&config, space.join("worker.log"), &[]);

@@ -30,6 +30,7 @@ fn an_outage_of_kafka_of_the_store_and_of_both_is_named_and_survived() {
     let topic = kafka.create_topic("healthy", 2);
     let mut settings = sink(&topic, &topic, kafka.settings(Access::Plaintext), &target);
     settings["retry"] = json!({"max_delay": "2s"});
+    settings["breaker"] = json!({"open": "1s", "max_open": "2s"});
     let config = settings::write(space.join("sink.yaml"), &settings);
     let list = space.join("list.csv");
     let mut worker = Worker::start(&config, space.join("worker.log"), &[]);

@@ -4,14 +4,14 @@
 use crate::kafka::poll::Pulse;
 use crate::metrics::Metrics;
 use crate::runtime::Running;
-use crate::store::StoreError;
+use crate::store::{Gate, StoreError};
 use crate::telemetry::LogFilter;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use eventsink_crds::status::WorkerStatus;
+use eventsink_crds::status::{BreakerState, WorkerStatus};
 use serde_json::json;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -41,6 +41,7 @@ pub struct Surface {
     kafka_error: Mutex<Option<String>>,
     store_error: Mutex<Option<(Instant, String)>>,
     store_answered: AtomicBool,
+    gate: OnceLock<Gate>,
     running: OnceLock<Arc<Running>>,
     logs: OnceLock<LogFilter>,
 }
@@ -59,6 +60,7 @@ impl Surface {
             kafka_error: Mutex::new(None),
             store_error: Mutex::new(None),
             store_answered: AtomicBool::new(false),
+            gate: OnceLock::new(),
             running: OnceLock::new(),
             logs: OnceLock::new(),
         })
@@ -68,6 +70,12 @@ impl Surface {
     pub fn logs(&self, filter: LogFilter) {
         let set = self.logs.set(filter);
         debug_assert!(set.is_ok(), "a process has one logger");
+    }
+
+    /// The breaker of the store is shown.
+    pub fn watches(&self, gate: Gate) {
+        let set = self.gate.set(gate);
+        debug_assert!(set.is_ok(), "a process has one store");
     }
 
     /// Says what the start waits for.
@@ -99,9 +107,16 @@ impl Surface {
         self.store_answered.store(true, Ordering::Relaxed);
     }
 
+    /// An error stands as long as the breaker is not closed, else a while; what came before it closed is over.
     fn store_error(&self) -> Option<String> {
+        let view = self.gate.get().map(Gate::view);
+        if let Some(view) = view.as_ref().filter(|view| view.state != BreakerState::Closed) {
+            return Some(format!("breaker {}: {}", view.state.as_str(), view.words));
+        }
         let error = lock(&self.store_error);
-        error.as_ref().filter(|(at, _)| at.elapsed() < STORE_ERROR).map(|(_, words)| words.clone())
+        let (at, words) = error.as_ref()?;
+        let stands = at.elapsed() < STORE_ERROR && view.is_none_or(|view| *at >= view.since);
+        stands.then(|| words.clone())
     }
 
     fn status(&self) -> WorkerStatus {
@@ -110,6 +125,7 @@ impl Surface {
             None => WorkerStatus {
                 sink: self.sink.clone(),
                 kafka_error: lock(&self.kafka_error).clone(),
+                breaker: self.gate.get().map(|gate| gate.view().state).unwrap_or_default(),
                 ..WorkerStatus::default()
             },
         };

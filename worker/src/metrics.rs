@@ -6,7 +6,7 @@ use crate::files::FileKind;
 use crate::kafka::dead_letters::Copied;
 use crate::kafka::poll::Pulse;
 use crate::store::StoreErrorKind;
-use eventsink_crds::status::WorkerStatus;
+use eventsink_crds::status::{BreakerState, WorkerStatus};
 use prometheus::{
     Encoder as _, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, TextEncoder,
@@ -198,6 +198,12 @@ fn state(registry: &Registry, status: &WorkerStatus, pulse: &Pulse) -> prometheu
     count("eventsink_records_consumed_total", "Records read.", pulse.records.load(Ordering::Relaxed))?;
     count("eventsink_bytes_consumed_total", "Bytes of keys and values read.", pulse.bytes.load(Ordering::Relaxed))?;
     count("eventsink_rebalances_total", "Assignments and revocations.", pulse.rebalances.load(Ordering::Relaxed))?;
+    let breaker = match status.breaker {
+        BreakerState::Closed => 0,
+        BreakerState::HalfOpen => 1,
+        BreakerState::Open => 2,
+    };
+    gauge("eventsink_breaker_state", "Breaker of the store: 0 closed, 1 half-open, 2 open.", breaker)?;
     gauge("eventsink_memory_used_bytes", "Bytes of the budget in use.", status.memory_used)?;
     gauge("eventsink_memory_budget_bytes", "Byte budget.", status.memory_budget)?;
     gauge("eventsink_partitions", "Partitions assigned.", status.partitions.len() as u64)?;
@@ -287,6 +293,16 @@ mod tests {
             "eventsink_dead_letter_copies_total{outcome=\"parked\",sink=\"lake\"} 0",
         ] {
             assert!(text.lines().any(|line| line == sample), "{sample} is not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn the_breaker_is_a_number() {
+        for (breaker, number) in [(BreakerState::Closed, 0), (BreakerState::HalfOpen, 1), (BreakerState::Open, 2)] {
+            let status = WorkerStatus { breaker, ..WorkerStatus::default() };
+            let text = Metrics::new("lake").unwrap().text(&status, &Pulse::default()).unwrap();
+            let sample = format!("eventsink_breaker_state{{sink=\"lake\"}} {number}\n");
+            assert!(String::from_utf8(text).unwrap().contains(&sample), "{breaker:?} is not {number}");
         }
     }
 

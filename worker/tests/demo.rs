@@ -2,7 +2,7 @@
 
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use tempfile::TempDir;
 
@@ -42,6 +42,38 @@ fn every_sample_is_in_a_file() {
     let out = space.path().join("out");
     demo_that_works(&out);
     assert_eq!((rows(&out.join("orders")), rows(&out.join("_dlq"))), (EVENTS - 10, 10));
+}
+
+/// Below a folder, all objects whose path says `which`.
+fn objects(folder: &Path, which: fn(&Path) -> bool, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            objects(&path, which, found);
+        } else if which(&path) {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn no_file_is_older_than_the_manifest_that_plans_it() {
+    let space = TempDir::new().unwrap();
+    let out = space.path().join("out");
+    demo_that_works(&out);
+    let mut manifests = Vec::new();
+    objects(&out, |path| path.parent().is_some_and(|folder| folder.ends_with("cuts")), &mut manifests);
+    let written = |path: &Path| fs::metadata(path).unwrap().modified().unwrap();
+    let mut planned = 0;
+    for path in &manifests {
+        let manifest: serde_json::Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+        for file in manifest["files"].as_array().unwrap() {
+            let key = file["key"].as_str().unwrap();
+            assert!(written(path) <= written(&out.join(key)), "{key} is older than {}", path.display());
+            planned += 1;
+        }
+    }
+    assert!(planned > 1, "{planned} files in {manifests:?}");
 }
 
 #[test]

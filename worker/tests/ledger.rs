@@ -4,11 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use eventsink_worker::cut::{HoldReason, MANIFEST_VERSION, Manifest, Owner, PutOutcome, Ranges};
+use eventsink_crds::settings::Settings;
+use eventsink_worker::cut::{
+    Genesis, HoldReason, MANIFEST_VERSION, Manifest, Owner, PartitionStart, PutOutcome, Ranges,
+};
 use eventsink_worker::events::{DECODER_VERSION, Record};
 use eventsink_worker::files::{Close, CutWriter, EncodedFile, Encoding, Identity, Rules};
+use eventsink_worker::runtime::mapping;
 use eventsink_worker::store::ledger::{Ledger, LedgerError};
-use eventsink_worker::store::{Backend, Backoff, Store, StoreOptions};
+use eventsink_worker::store::{Backend, Backoff, Gate, Store, StoreOptions};
 use tempfile::TempDir;
 
 fn folder() -> (TempDir, Store) {
@@ -29,7 +33,8 @@ fn owner(sink: &str, group: &str, cluster: &str) -> Owner {
 
 async fn open(store: &Store, owner: Owner) -> Result<Ledger, LedgerError> {
     let at_once = Backoff { initial: Duration::ZERO, max: Duration::ZERO };
-    Ledger::open(store.clone(), owner, at_once, Arc::new(|error| panic!("{error}"))).await
+    let gate = Gate::new(mapping::breaker(&Settings::default()));
+    Ledger::open(store.clone(), owner, gate, at_once, Arc::new(|error| panic!("{error}"))).await
 }
 
 async fn ledger() -> (TempDir, Ledger) {
@@ -107,6 +112,18 @@ async fn of_two_manifests_for_one_offset_the_first_stands() {
     assert_eq!(ledger.put_manifest("id", first.clone()).await.unwrap(), PutOutcome::Won(first.clone()));
     assert_eq!(ledger.put_manifest("id", second).await.unwrap(), PutOutcome::Rival(first.clone()));
     assert_eq!(ledger.put_manifest("id", first.clone()).await.unwrap(), PutOutcome::Won(first), "a lost reply");
+}
+
+#[tokio::test]
+async fn of_two_starts_of_a_topic_the_first_stands() {
+    let (_folder, ledger) = ledger().await;
+    let start = |offset| {
+        let partitions = vec![PartitionStart { offset, epoch: -1, why: "latest".into() }];
+        Genesis { version: MANIFEST_VERSION, ledger: ledger.owner().ledger.clone(), partitions }
+    };
+    for offset in [3, 5] {
+        assert_eq!(ledger.fix_genesis("t", "id", &start(offset)).await.unwrap(), start(3));
+    }
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! What the README shows must work as it stands.
+//! What the README and the page on delivery show must be as they say.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,6 +8,7 @@ use eventsink_worker::settings;
 use tempfile::TempDir;
 
 const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md");
+const DELIVERY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/delivery.md");
 
 #[test]
 fn the_configuration_is_complete() {
@@ -27,7 +28,7 @@ fn the_configuration_is_complete() {
 
 #[test]
 fn every_hold_is_explained() {
-    let text = fs::read_to_string(README).unwrap();
+    let text = fs::read_to_string(DELIVERY).unwrap();
     let source = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cut/hold.rs")).unwrap();
     let names: BTreeMap<&str, bool> = source
         .lines()

@@ -6,8 +6,10 @@
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use eventsink_crds::settings::Settings;
+use eventsink_worker::runtime::mapping;
 use eventsink_worker::store::{
-    AzureOptions, Backend, Backoff, GcsOptions, Guarantee, Listed, Network, Put, S3Options, Secret, Store,
+    AzureOptions, Backend, Backoff, Gate, GcsOptions, Guarantee, Listed, Network, Put, S3Options, Secret, Store,
     StoreErrorKind, StoreOptions, Tail, retry,
 };
 use futures::{StreamExt, TryStreamExt};
@@ -310,9 +312,10 @@ async fn a_large_body_survives_the_way_there_and_back(store: Store) {
 
 async fn a_retried_create_can_run_in_a_task_of_its_own(store: Store) {
     let none = Backoff { initial: Duration::ZERO, max: Duration::ZERO };
+    let gate = Gate::new(mapping::breaker(&Settings::default()));
     let task = tokio::spawn(async move {
         let key = String::from("k");
-        retry(none, "put k", || store.create(&key, BODY), |_, _| {}).await
+        retry(&gate, none, "put k", || store.create(&key, BODY), |_| {}).await
     });
     assert_eq!(task.await.unwrap(), Put::Created);
 }

@@ -42,6 +42,11 @@ impl Share {
         u128::from(part) * 10_000 > u128::from(whole) * u128::from(self.0)
     }
 
+    /// True when `part` of `whole` is at least this share.
+    pub fn is_reached_by(self, part: u64, whole: u64) -> bool {
+        u128::from(part) * 10_000 >= u128::from(whole) * u128::from(self.0)
+    }
+
     /// The least whole of which so large a part is not more than this share.
     pub fn whole_of(self, part: u64) -> u64 {
         let whole = (u128::from(part) * 10_000).div_ceil(u128::from(self.0.max(1)));
@@ -109,6 +114,7 @@ mod tests {
     fn only_more_than_the_share_exceeds_it() {
         let half = Share::percent(50);
         assert!(!half.is_exceeded_by(50, 100) && half.is_exceeded_by(51, 100));
+        assert!(half.is_reached_by(50, 100) && !half.is_reached_by(49, 100));
         assert!(!Share::percent(100).is_exceeded_by(u64::MAX, u64::MAX));
         assert_eq!((half.whole_of(100), Share::percent(0).whole_of(1)), (200, 10_000));
     }

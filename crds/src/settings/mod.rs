@@ -48,6 +48,8 @@ pub struct Settings {
     pub rotation: Rotation,
     /// How failed requests to the store are repeated.
     pub retry: Retry,
+    /// When requests to the store are no longer sent, and when they are again.
+    pub breaker: Breaker,
     /// How much memory the worker may use.
     pub memory: Memory,
     /// How the worker stops.
@@ -140,6 +142,39 @@ pub struct Retry {
 impl Default for Retry {
     fn default() -> Self {
         Self { initial_delay: Span::from_millis(200), max_delay: Span::from_secs(30) }
+    }
+}
+
+/// Section `breaker`: while the store fails, requests to it wait, no cut begins, and one request at a time finds out
+/// whether the store is back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Breaker {
+    /// Requests of this past time are judged, 1s to 1h. Default: `60s`.
+    pub window: Span,
+    /// Fewer requests in the window are not judged, at least 1. Default: 3.
+    #[serde(with = "text::count")]
+    pub min_requests: u64,
+    /// It opens when so large a share of them failed, more than 0%. One refusal of keys or of the bucket opens it
+    /// in any case. Default: `50%`.
+    pub failure_share: Share,
+    /// How long it stays open at first, 100ms to 1h; up to half of it is left out by chance, and it doubles with each
+    /// failed probe. Default: `5s`.
+    pub open: Span,
+    /// It stays open no longer than this at a time, unless the store asks for it; not below `open`, at most 1h.
+    /// Default: `2m`.
+    pub max_open: Span,
+}
+
+impl Default for Breaker {
+    fn default() -> Self {
+        Self {
+            window: Span::from_secs(60),
+            min_requests: 3,
+            failure_share: Share::percent(50),
+            open: Span::from_secs(5),
+            max_open: Span::from_secs(120),
+        }
     }
 }
 

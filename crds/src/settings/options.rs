@@ -182,7 +182,7 @@ const PROMISES: &[(&str, &str)] = &[
     ("heartbeat.interval.ms", "it follows kafka.consumer.session_timeout"),
     ("check.crcs", "a damaged batch must be noticed"),
     ("allow.auto.create.topics", "a mistyped topic must be an error, not a new topic"),
-    ("enable.partition.eof", "the worker finds the end of a log by its watermarks"),
+    ("enable.partition.eof", "the worker needs it to find the end of a compacted log"),
     ("group.protocol", "the consumer protocol of this library stalls in rebalances and commits under stale epochs"),
     ("group.protocol.type", "only consumer groups are joined"),
     ("group.remote.assignor", "it belongs to the consumer protocol, which is not used"),

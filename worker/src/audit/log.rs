@@ -26,7 +26,7 @@ const GAP: i64 = 1000;
 const SHOWN: usize = 5;
 
 /// Compares a finished report with the log, and adds what was found. `client` must tell the ends of partitions, see
-/// [`crate::kafka::client::log_reader`]. `on_progress` gets the number of partitions compared and of all.
+/// [`crate::kafka::client::consumer`]. `on_progress` gets the number of partitions compared and of all.
 pub fn compare(report: &mut Report, client: &BaseConsumer<Context>, on_progress: impl Fn(usize, usize)) {
     let claims = std::mem::take(&mut report.claims);
     let mut ids = Ids::new();

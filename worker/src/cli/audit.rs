@@ -83,6 +83,6 @@ impl Audit {
 /// Topics that are gone are no hindrance: their chains stand by themselves.
 fn log_reader(settings: &Settings) -> Result<Arc<BaseConsumer<Context>>, u8> {
     let kafka = &settings.kafka;
-    let (client, _) = connected(kafka, &[], client::log_reader(kafka, PREFETCH))?;
+    let (client, _) = connected(kafka, &[], client::consumer(kafka, PREFETCH))?;
     Ok(client)
 }

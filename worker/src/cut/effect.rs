@@ -62,6 +62,9 @@ pub enum Input {
     },
     /// The memory budget is short: close the cut early.
     ShortOfMemory,
+    /// The store takes nothing for now, or does again. Until then no cut begins, and what a leaving partition has
+    /// read is left to its next owner.
+    StoreAway(bool),
     /// The partition goes away. `lost`: it already belongs to another member.
     Revoke {
         /// Nothing may be finished any more.

@@ -79,6 +79,8 @@ pub struct Machine {
     flood: Flood,
     /// What the last look found, when the next look takes a while.
     standing: Option<Hold>,
+    /// The store takes nothing: no cut begins.
+    store_away: bool,
     leaving: bool,
 }
 
@@ -97,6 +99,7 @@ impl Machine {
             commits: Commits::none(),
             flood: Flood::new(orders.flood),
             standing: None,
+            store_away: false,
             leaving: false,
         };
         (machine, vec![Effect::Resolve])
@@ -169,7 +172,7 @@ impl Machine {
             _ => return Admit::Drop,
         }
         if let Some(trigger) = self.open.full(&self.orders.limits) {
-            if self.flight.is_some() {
+            if self.flight.is_some() || self.store_away {
                 return Admit::Wait;
             }
             self.close(trigger, now, fx);
@@ -230,6 +233,7 @@ impl Machine {
                     self.free(now, fx);
                 }
             }
+            Input::StoreAway(away) => self.store_away = away,
             Input::Revoke { lost } => self.revoke(lost, now, fx),
             Input::Deadline => self.release(fx),
         }
@@ -268,7 +272,7 @@ impl Machine {
             return self.release(fx);
         }
         let (next, resolve) = Self::new(self.orders);
-        *self = Self { generation: self.generation + 1, ..next };
+        *self = Self { generation: self.generation + 1, store_away: self.store_away, ..next };
         fx.extend([Effect::Discard, Effect::Pause]);
         fx.extend(resolve);
     }
@@ -385,7 +389,10 @@ impl Machine {
     /// Memory is short: the open cut closes, or is given up while the copy before it fails.
     fn free(&mut self, now: Now, fx: &mut Vec<Effect>) {
         if self.flight.is_none() {
-            self.close(Trigger::Memory, now, fx);
+            // Rows that cannot be written take less memory than files that cannot.
+            if !self.store_away {
+                self.close(Trigger::Memory, now, fx);
+            }
         } else if self.copy_waits()
             && let Some(hold) = self.standing.clone()
         {
@@ -396,6 +403,7 @@ impl Machine {
     fn close_if_due(&mut self, now: Now, fx: &mut Vec<Effect>) {
         if self.stage == Stage::Reading
             && self.flight.is_none()
+            && !self.store_away
             && let Some(trigger) = self.open.due(&self.orders.limits, now)
         {
             self.close(trigger, now, fx);
@@ -511,9 +519,10 @@ impl Machine {
         }
     }
 
-    /// Nothing is in flight: write the open cut if it is worth a file, else leave it to the next owner.
+    /// Nothing is in flight: write the open cut if it is worth a file and the store takes it, else leave it to the
+    /// next owner.
     fn leave(&mut self, now: Now, fx: &mut Vec<Effect>) {
-        if self.open.worth_writing(&self.orders.limits, now) {
+        if !self.store_away && self.open.worth_writing(&self.orders.limits, now) {
             return self.close(Trigger::Leaving, now, fx);
         }
         if let Some((from, _, _)) = &self.tip {

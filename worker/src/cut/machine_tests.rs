@@ -9,6 +9,8 @@ use std::time::Duration;
 
 #[path = "adoption_tests.rs"]
 mod adoption;
+#[path = "away_tests.rs"]
+mod away;
 #[path = "dead_tests.rs"]
 mod dead;
 
@@ -266,7 +268,7 @@ fn a_full_cut_waits_for_the_one_in_flight() {
 fn files_are_put_after_the_manifest_is_won() {
     let mut rig = Rig::reading(false);
     rig.read(0..3, 0);
-    rig.step(Input::Tick, 0);
+    assert!(matches!(rig.step(Input::Tick, 0)[..], [Effect::Cut(_)]));
     let fx = rig.step(Input::ManifestPut(PutOutcome::Won(manifest(0, 3, "a"))), 0);
     assert_eq!(fx, [Effect::PutFiles(vec![0])]);
 }

@@ -1,4 +1,4 @@
-//! Where a partition goes on: the decision from tip, genesis and committed offset (DESIGN of delivery, step 1).
+//! Where a partition goes on: the decision from tip, genesis and committed offset (docs/delivery.md).
 
 use super::{Hold, HoldReason, MANIFEST_VERSION, Manifest, PartitionStart};
 

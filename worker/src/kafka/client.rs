@@ -76,16 +76,6 @@ pub fn create<T: Send + Sync + 'static, C: ClientContext + 'static>(
     Ok(client)
 }
 
-/// A consumer that says where partitions end, to be assigned partitions by hand.
-///
-/// # Errors
-/// As [`consumer`].
-pub fn log_reader(kafka: &Kafka, prefetch: usize) -> Result<Arc<BaseConsumer<Context>>, ClientError> {
-    let mut config = config(kafka, prefetch);
-    config.set("enable.partition.eof", "true");
-    create(kafka, |context| config.create_with_context(context), BaseConsumer::client)
-}
-
 /// A producer of dead letters; `largest` bounds the bytes of one record, and of all values in its queue.
 ///
 /// # Errors
@@ -133,6 +123,8 @@ fn config(kafka: &Kafka, prefetch: usize) -> ClientConfig {
         .set("partition.assignment.strategy", "cooperative-sticky")
         .set("check.crcs", "true")
         .set("isolation.level", "read_committed")
+        // Only these events pass what was compacted away at the end of a log.
+        .set("enable.partition.eof", "true")
         .set("session.timeout.ms", millis(kafka.consumer.session_timeout))
         .set("max.poll.interval.ms", millis(kafka.consumer.max_poll_interval))
         .set("heartbeat.interval.ms", heartbeat(kafka.consumer.session_timeout))

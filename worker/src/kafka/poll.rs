@@ -1,6 +1,8 @@
 //! The poll thread: one consumer, one queue. It routes records, carries out commands, and never blocks on
 //! storage; only a revocation waits, up to its deadline, for the partitions that leave.
 
+mod places;
+
 use super::batch::Batch;
 use super::client::Context;
 pub use super::pulse::Pulse;
@@ -32,8 +34,6 @@ const POSITIONS: Duration = Duration::from_millis(500);
 const PARKED: Offset = Offset::Offset(0);
 /// A lane may take so much longer than the deadline to let a partition go.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// A seek is tried again after this long when the partition is not being fetched yet.
-const SEEK_RETRY: Duration = Duration::from_millis(50);
 
 /// What the poll thread is asked to do.
 #[derive(Debug)]
@@ -137,6 +137,15 @@ pub enum Delivery {
 /// Where deliveries go.
 pub type Deliver = Box<dyn Fn(&TopicPartition, Delivery) + Send>;
 
+/// Where to read from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Seek {
+    offset: i64,
+    /// Leader epoch; -1 when unknown.
+    epoch: i32,
+    generation: u64,
+}
+
 struct Slot {
     at: TopicPartition,
     /// Read generation; 0 until the first seek, and records of it are dropped.
@@ -144,7 +153,11 @@ struct Slot {
     batch: Batch,
     paused: bool,
     insists: bool,
-    seek: Option<(i64, i32, u64)>,
+    seek: Option<Seek>,
+    /// The seek in force.
+    sought: Option<Seek>,
+    /// End of the readable log, once the library has read up to it; -1 before.
+    end: i64,
     /// The library has given up fetching.
     stopped: bool,
     leaving: bool,
@@ -269,6 +282,7 @@ impl Poller {
                     (self.deliver)(&at, Delivery::Committed { offset: commit.offset, error: commit.error });
                 }
             }
+            Kind::End(at, offset) => self.ends(&named(at), offset),
             Kind::Error(fault) => return self.fault(fault),
             Kind::Other => {}
         }
@@ -322,6 +336,8 @@ impl Poller {
                 paused: true,
                 insists: false,
                 seek: None,
+                sought: None,
+                end: -1,
                 stopped: false,
                 leaving: false,
             };
@@ -407,7 +423,7 @@ impl Poller {
             Command::Seek { at, offset, epoch, generation } => {
                 if let Some(slot) = self.slots.get_mut(&at) {
                     slot.batch = Batch::default();
-                    slot.seek = Some((offset, epoch, generation));
+                    slot.seek = Some(Seek { offset, epoch, generation });
                     self.seek_again = None;
                 }
             }
@@ -447,51 +463,6 @@ impl Poller {
         }
     }
 
-    /// Carries out the seeks that wait; one that comes before the fetcher has started is tried again.
-    fn seek_pending(&mut self) {
-        if self.seek_again.is_some_and(|at| Instant::now() < at) {
-            return;
-        }
-        self.seek_again = None;
-        let pending: Vec<_> =
-            self.slots.values().filter_map(|slot| slot.seek.map(|seek| (slot.at.clone(), seek))).collect();
-        for (at, (offset, epoch, generation)) in pending {
-            self.restart_stopped(&at, offset);
-            match self.seek(&at, offset, epoch) {
-                Ok(()) => {
-                    if let Some(slot) = self.slots.get_mut(&at) {
-                        slot.seek = None;
-                        slot.generation = generation;
-                    }
-                    self.pause(&at, false);
-                }
-                Err(error) => {
-                    debug!(partition = %at, offset, error, "seek is tried again");
-                    self.seek_again = Some(Instant::now() + SEEK_RETRY);
-                }
-            }
-        }
-    }
-
-    /// A fetcher that has stopped refuses every seek: it is started anew, as after an assignment.
-    fn restart_stopped(&mut self, at: &TopicPartition, offset: i64) {
-        let Some(slot) = self.slots.get_mut(at).filter(|slot| slot.stopped) else { return };
-        slot.stopped = false;
-        let one = list(std::slice::from_ref(at), Offset::Offset(offset));
-        let stopped = self.consumer.incremental_unassign(&one);
-        let started = self.consumer.incremental_assign(&one).and_then(|()| self.consumer.pause(&one));
-        if let Err(error) = stopped.and(started) {
-            warn!(partition = %at, %error, "fetching cannot be started anew");
-        }
-    }
-
-    fn seek(&self, at: &TopicPartition, offset: i64, epoch: i32) -> Result<(), String> {
-        let one = list(std::slice::from_ref(at), Offset::Offset(offset));
-        raw::set_leader_epoch(&one, &at.topic, at.partition, epoch);
-        let done = self.consumer.seek_partitions(one, Duration::from_secs(1)).map_err(|e| e.to_string())?;
-        done.elements().first().map_or(Ok(()), |element| element.error().map_err(|e| e.to_string()))
-    }
-
     fn commit(&self, at: &TopicPartition, offset: i64, epoch: i32, metadata: String) {
         let mut one = TopicPartitionList::with_capacity(1);
         let mut element = one.add_partition(&at.topic, at.partition);
@@ -522,30 +493,15 @@ impl Poller {
         }
     }
 
-    fn tell_positions(&self) {
-        let Ok(positions) = self.consumer.position() else { return };
-        for element in positions.elements() {
-            let at = named((element.topic().to_owned(), element.partition()));
-            let Some(slot) = self.slots.get(&at) else { continue };
-            if let Some((low, high)) = raw::watermarks(&self.consumer, &at.topic, at.partition) {
-                (self.deliver)(&at, Delivery::Watermarks { low, high });
-            }
-            if let Offset::Offset(position) = element.offset()
-                && slot.generation > 0
-                && slot.seek.is_none()
-                && !slot.leaving
-            {
-                (self.deliver)(&at, Delivery::Position { generation: slot.generation, position });
-            }
-        }
-    }
-
     fn fault(&mut self, fault: Fault) -> Result<(), Fatal> {
         if fault.fatal {
             return Err(Fatal(fault.text));
         }
         if let Some(at) = fault.partition.map(named) {
             self.flush();
+            if fault.code == RDKafkaErrorCode::AutoOffsetReset && self.was_parked(&at, fault.offset) {
+                return Ok(());
+            }
             if let Some(slot) = self.slots.get_mut(&at) {
                 // With this error the library gives up the partition.
                 slot.stopped |= fault.code == RDKafkaErrorCode::AutoOffsetReset;

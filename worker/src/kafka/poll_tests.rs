@@ -38,5 +38,49 @@ fn a_lane_that_lets_go_too_late_does_not_touch_the_next_assignment() {
     poller.command(Command::Released(partition()));
     assert!(poller.slots[&partition()].seek.is_none(), "the seek was of the earlier assignment");
     poller.command(Command::Seek { at: partition(), offset: 8, epoch: -1, generation: 1 });
-    assert_eq!(poller.slots[&partition()].seek, Some((8, -1, 1)), "what follows the release is of this one");
+    let seek = Seek { offset: 8, epoch: -1, generation: 1 };
+    assert_eq!(poller.slots[&partition()].seek, Some(seek), "what follows the release is of this one");
+}
+
+/// A slot whose seek to 8 was done.
+fn sought(poller: &mut Poller) -> &mut Slot {
+    let slot = poller.slots.get_mut(&partition()).unwrap();
+    slot.sought = Some(Seek { offset: 8, epoch: -1, generation: 1 });
+    slot.generation = 1;
+    slot
+}
+
+fn out_of_range(offset: i64) -> Fault {
+    let partition = Some(("t".to_owned(), 0));
+    Fault { code: RDKafkaErrorCode::AutoOffsetReset, fatal: false, partition, offset, text: String::new() }
+}
+
+#[test]
+fn an_offset_out_of_range_of_where_a_partition_was_parked_makes_it_seek_again() {
+    let (mut poller, _commands) = poller();
+    let seek = sought(&mut poller).sought;
+    poller.fault(out_of_range(0)).unwrap();
+    assert!(poller.slots[&partition()].stopped && poller.slots[&partition()].seek == seek);
+}
+
+#[test]
+fn an_offset_out_of_range_that_was_sought_is_told() {
+    let (mut poller, _commands) = poller();
+    let (tell, told) = channel();
+    poller.deliver = Box::new(move |_, delivery| tell.send(delivery).unwrap());
+    sought(&mut poller);
+    poller.fault(out_of_range(8)).unwrap();
+    assert!(matches!(told.try_recv(), Ok(Delivery::Fault { generation: 1, .. })));
+    assert_eq!(poller.slots[&partition()].seek, None);
+}
+
+#[test]
+fn an_end_of_before_a_seek_says_nothing_of_what_follows_it() {
+    let (mut poller, _commands) = poller();
+    sought(&mut poller).seek = Some(Seek { offset: 3, epoch: -1, generation: 2 });
+    poller.ends(&partition(), 9);
+    assert_eq!(poller.slots[&partition()].end, -1);
+    sought(&mut poller).seek = None;
+    poller.ends(&partition(), 9);
+    assert_eq!(poller.slots[&partition()].end, 9);
 }

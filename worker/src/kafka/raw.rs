@@ -95,6 +95,8 @@ pub enum Kind<'e> {
     Revoke(Vec<(String, i32)>),
     /// A commit was answered, partition by partition.
     Committed(Vec<Commit>),
+    /// The readable log of a partition was read up to its end, this offset.
+    End((String, i32), i64),
     /// An error, of a partition or of the client.
     Error(Fault),
     /// Nothing of interest.
@@ -121,6 +123,8 @@ pub struct Fault {
     pub fatal: bool,
     /// Topic and partition, if it concerns one.
     pub partition: Option<(String, i32)>,
+    /// The offset that it concerns; negative when it concerns none.
+    pub offset: i64,
     /// The library's words.
     pub text: String,
 }
@@ -144,7 +148,7 @@ impl Event {
                 }
                 sys::RD_KAFKA_EVENT_REBALANCE => self.rebalance(),
                 sys::RD_KAFKA_EVENT_OFFSET_COMMIT => Kind::Committed(self.commit()),
-                sys::RD_KAFKA_EVENT_ERROR => Kind::Error(self.fault()),
+                sys::RD_KAFKA_EVENT_ERROR => self.fault(),
                 _ => Kind::Other,
             }
         }
@@ -179,20 +183,25 @@ impl Event {
         }
     }
 
-    unsafe fn fault(&self) -> Fault {
+    unsafe fn fault(&self) -> Kind<'_> {
         // SAFETY: as in `kind`; the partition is a copy that is ours to destroy.
         unsafe {
             let error = sys::rd_kafka_event_error(self.ptr);
             let at = sys::rd_kafka_event_topic_partition(self.ptr);
-            let partition = at.as_ref().map(|e| (text(e.topic), e.partition));
+            let (partition, offset) = at.as_ref().map(|e| ((text(e.topic), e.partition), e.offset)).unzip();
             if !at.is_null() {
                 sys::rd_kafka_topic_partition_destroy(at);
             }
-            Fault {
-                code: error.into(),
-                fatal: sys::rd_kafka_event_error_is_fatal(self.ptr) != 0,
-                partition,
-                text: text(sys::rd_kafka_event_error_string(self.ptr)),
+            let (code, offset) = (RDKafkaErrorCode::from(error), offset.unwrap_or(-1));
+            match partition {
+                Some(partition) if code == RDKafkaErrorCode::PartitionEOF => Kind::End(partition, offset),
+                partition => Kind::Error(Fault {
+                    code,
+                    fatal: sys::rd_kafka_event_error_is_fatal(self.ptr) != 0,
+                    partition,
+                    offset,
+                    text: text(sys::rd_kafka_event_error_string(self.ptr)),
+                }),
             }
         }
     }

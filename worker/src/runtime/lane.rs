@@ -10,6 +10,7 @@ use crate::kafka::TopicPartition;
 use crate::kafka::dead_letters::DeadLetters;
 use crate::kafka::poll::{Command, Delivery};
 use crate::metrics::Metrics;
+use crate::store::Gate;
 use crate::store::ledger::{Ledger, LedgerError};
 use crate::traces::Traces;
 use bytes::Bytes;
@@ -84,6 +85,8 @@ pub struct Shared {
     pub dead_letters: Option<Arc<DeadLetters>>,
     /// Byte budget.
     pub budget: Arc<Budget>,
+    /// The breaker of the store.
+    pub gate: Gate,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Spans, when they are wanted.

@@ -4,7 +4,7 @@ use crate::cut::{FloodLimit, Limits, Orders};
 use crate::events;
 use crate::files::{self, Encoding, Rules};
 use crate::kafka::dead_letters::DeadLetters;
-use crate::store::{self, AzureOptions, Backoff, GcsOptions, Network, S3Options, Sse, StoreOptions};
+use crate::store::{self, AzureOptions, Backoff, BreakerRules, GcsOptions, Network, S3Options, Sse, StoreOptions};
 use eventsink_crds::settings::{self, Settings};
 use prometheus::IntCounterVec;
 use std::sync::Arc;
@@ -93,6 +93,18 @@ fn network(
 /// Waits between tries at the store.
 pub fn backoff(settings: &Settings) -> Backoff {
     Backoff { initial: settings.retry.initial_delay.as_duration(), max: settings.retry.max_delay.as_duration() }
+}
+
+/// When requests to the store are no longer sent.
+pub fn breaker(settings: &Settings) -> BreakerRules {
+    let breaker = &settings.breaker;
+    BreakerRules {
+        window: breaker.window.as_duration(),
+        min_requests: breaker.min_requests,
+        failure_share: breaker.failure_share,
+        open: breaker.open.as_duration(),
+        max_open: breaker.max_open.as_duration(),
+    }
 }
 
 /// When cuts close; a file takes at most a quarter of the budget.
@@ -212,6 +224,16 @@ mod tests {
         let flood = FloodLimit { threshold: settings::Share::percent(7), min_records: 3 };
         assert_eq!((told.copy_dead, told.flood), (true, flood));
         assert!(!orders(&Settings::default(), 1 << 30).copy_dead);
+    }
+
+    #[test]
+    fn every_setting_of_the_breaker_reaches_it() {
+        let told = breaker(&from(serde_json::json!({"breaker": {
+            "window": "2s", "min_requests": 7, "failure_share": "9%", "open": "3s", "max_open": "4s",
+        }})));
+        let [window, open, max_open] = [2, 3, 4].map(std::time::Duration::from_secs);
+        let failure_share = settings::Share::percent(9);
+        assert_eq!(told, BreakerRules { window, min_requests: 7, failure_share, open, max_open });
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::kafka::connect::{Cluster, ConnectError, connect};
 use crate::kafka::poll::{Command, Delivery, Fatal, Poller, Pulse};
 use crate::kafka::raw;
 use crate::store::ledger::{Ledger, LedgerError, OnFault};
-use crate::store::{Guarantee, Store, StoreError};
+use crate::store::{Gate, Guarantee, Store, StoreError};
 use crate::traces::Traces;
 use eventsink_crds::settings::Settings;
 use eventsink_crds::status::WorkerStatus;
@@ -95,7 +95,9 @@ pub async fn start(
 ) -> Result<(Arc<Running>, oneshot::Receiver<Result<(), Fatal>>), StartError> {
     raw::keep_c_heap_small();
     let store = Store::open(&mapping::store_options(&settings)).map_err(|e| StartError::Settings(e.to_string()))?;
-    let guarantee = probe(&store, &settings, surface).await?;
+    let gate = Gate::new(mapping::breaker(&settings));
+    surface.watches(gate.clone());
+    let guarantee = probe(&store, &gate, &settings, surface).await?;
     let limit = super::limit(settings.memory.budget.map(|size| size.as_u64()));
     let (consumer, cluster) = reach_kafka(&settings, surface, limit).await?;
     let metrics = Arc::clone(&surface.metrics);
@@ -107,7 +109,7 @@ pub async fn start(
         group: settings.kafka.consumer.group_id.clone(),
     };
     surface.waiting(format!("waiting for the ledger at {}", store.describe()));
-    let ledger = Ledger::open(store, owner, mapping::backoff(&settings), on_fault(surface)).await?;
+    let ledger = Ledger::open(store, owner, gate.clone(), mapping::backoff(&settings), on_fault(surface)).await?;
     let rules = Arc::new(mapping::rules(&settings));
     ledger.keep_rules(&rules).await;
     info!(ledger = ledger.owner().ledger, place = ledger.store().describe(), guarantee, "ledger open");
@@ -123,6 +125,7 @@ pub async fn start(
         orders: mapping::orders(&settings, limit),
         dead_letters: mapping::dead_letters(&settings, limit, metrics.copied.clone()),
         budget: Arc::clone(&budget),
+        gate,
         metrics,
         traces: options.traces.clone(),
         started: surface.started,
@@ -162,10 +165,16 @@ fn on_upload_fault(surface: &Arc<Surface>) -> OnFault {
 }
 
 /// Put, get, list and create-only, until the store has answered all of them.
-async fn probe(store: &Store, settings: &Settings, surface: &Arc<Surface>) -> Result<&'static str, StartError> {
+async fn probe(
+    store: &Store,
+    gate: &Gate,
+    settings: &Settings,
+    surface: &Arc<Surface>,
+) -> Result<&'static str, StartError> {
     surface.waiting(format!("waiting for storage at {}", store.describe()));
     let fault = on_fault(surface);
-    let found = crate::store::retry(mapping::backoff(settings), "probe", || store.probe(PROBE), |e, _| fault(e)).await;
+    let ask = || store.probe(PROBE);
+    let found = crate::store::retry(gate, mapping::backoff(settings), "probe", ask, |error| fault(error)).await;
     surface.store_works();
     match found {
         Guarantee::CreateOnly => Ok("exactly-once-in-a-file"),
@@ -304,6 +313,7 @@ impl Running {
             guarantee: self.guarantee.to_owned(),
             ready: self.pulse.joined.load(Ordering::Relaxed),
             partitions,
+            breaker: self.shared.gate.view().state,
             store_error: None,
             kafka_error: self.pulse.fault(),
             memory_used: self.budget.used() as u64,

@@ -4,7 +4,7 @@
 //! Every put is create-only and is tried until the store has decided. "Exists" may be our own earlier try whose
 //! reply was lost, so it is always read back: the content decides.
 
-use super::{Backoff, Put, Store, StoreError, retry};
+use super::{Backoff, Gate, Put, Store, StoreError, retry};
 use crate::cut::manifest::{
     Genesis, MANIFEST_VERSION, Manifest, Owner, cut_key, cuts_prefix, done_key, genesis_key, lost_key, rules_key,
 };
@@ -14,7 +14,6 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Why a ledger cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -83,24 +82,26 @@ pub type OnFault = Arc<dyn Fn(&StoreError) + Send + Sync>;
 #[derive(Clone)]
 pub struct Ledger {
     store: Store,
+    gate: Gate,
     backoff: Backoff,
     on_fault: OnFault,
     owner: Arc<Owner>,
 }
 
 impl Ledger {
-    /// Takes the prefix, or finds that it is ours already. Retries until the store answers.
+    /// Takes the prefix, or finds that it is ours already. Retries until the store answers. Every request passes `gate`.
     ///
     /// # Errors
     /// The prefix belongs to another sink, or its owner cannot be read.
     pub async fn open(
         store: Store,
         mut owner: Owner,
+        gate: Gate,
         backoff: Backoff,
         on_fault: OnFault,
     ) -> Result<Self, LedgerError> {
         owner.ledger = nonce();
-        let mut ledger = Self { store, backoff, on_fault, owner: Arc::new(owner) };
+        let mut ledger = Self { store, gate, backoff, on_fault, owner: Arc::new(owner) };
         let found: Owner = ledger.create_or_read(&Owner::key(), &*ledger.owner).await?;
         if found.version > MANIFEST_VERSION {
             return Err(LedgerError::UnknownVersion { key: Owner::key(), version: found.version });
@@ -254,10 +255,14 @@ impl Ledger {
         Ok(missing)
     }
 
-    /// Marks a cut as finished, so that the next start need not look at its files. Best effort.
+    /// Marks a cut as finished, so that the next start need not look at its files. Best effort: left out while the
+    /// breaker is open.
     pub async fn mark_done(&self, topic: &str, topic_id: &str, partition: i32, from: i64) {
         let key = done_key(topic, topic_id, partition, from);
-        if let Err(error) = self.store.create(&key, Bytes::from_static(b"{}")).await {
+        let Some(permit) = self.gate.try_pass() else { return };
+        let put = self.store.create(&key, Bytes::from_static(b"{}")).await;
+        permit.ends(&put);
+        if let Err(error) = put {
             tracing::debug!(key, %error, "done mark not written");
         }
     }
@@ -315,7 +320,7 @@ impl Ledger {
         F: FnMut() -> Fut,
         Fut: Future<Output = Result<T, StoreError>>,
     {
-        retry(self.backoff, what, op, |error, _: Duration| (self.on_fault)(error)).await
+        retry(&self.gate, self.backoff, what, op, |error| (self.on_fault)(error)).await
     }
 }
 

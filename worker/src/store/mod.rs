@@ -1,7 +1,9 @@
-//! The bucket: create-only puts, reads and listings over `object_store`, the probe, and retries.
+//! The bucket: create-only puts, reads and listings over `object_store`, the probe, retries and the breaker.
 //! Knows keys and bytes, and decides nothing about cuts. It never overwrites and never deletes: the truth lives here.
 
+mod breaker;
 mod error;
+mod gate;
 pub mod ledger;
 mod open;
 mod options;
@@ -23,9 +25,11 @@ use object_store::path::Path;
 use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutPayload};
 
 use crate::files::Format;
+pub use breaker::BreakerRules;
 use error::Location;
 pub use error::{StoreError, StoreErrorKind};
 pub use eventsink_crds::settings::Secret;
+pub use gate::{Gate, Permit, View};
 pub use options::{AzureOptions, Backend, GcsOptions, Network, S3Options, Sse, StoreOptions};
 pub use probe::Guarantee;
 pub use retry::{Backoff, retry};

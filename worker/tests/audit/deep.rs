@@ -20,7 +20,7 @@ async fn deep_finding(bucket: &Bucket) -> Finding {
 }
 
 /// Writes a file again with these of its rows, by their number, and with its own footer.
-fn rewrite(bucket: &Bucket, key: &str, rows: &[usize]) {
+pub fn rewrite(bucket: &Bucket, key: &str, rows: &[usize]) {
     let body = Bytes::from(std::fs::read(bucket.path(key)).unwrap());
     let reader = ParquetRecordBatchReaderBuilder::try_new(body).unwrap();
     let footer = reader.metadata().file_metadata().key_value_metadata().cloned();

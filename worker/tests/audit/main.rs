@@ -3,6 +3,8 @@
 #[path = "../bucket/mod.rs"]
 mod bucket;
 mod deep;
+mod many;
+mod words;
 
 use std::cell::RefCell;
 use std::process::{Command, Output};

@@ -1,6 +1,8 @@
 //! One worker: drives the real machine as the runtime does. Effects are carried out in order; each one that
 //! touches the bucket or the broker becomes an operation that ends, fails or loses its reply in a later step.
 
+use crate::broker::{Answer, Seat};
+use crate::holds::held;
 use crate::log::{self, Kind};
 use crate::shared::{Late, Object, Sabotage, Shared, planned};
 use eventsink_crds::settings::Share;
@@ -65,6 +67,8 @@ pub struct Driver {
     machine: Option<Machine>,
     pub now: Duration,
     rules: &'static str,
+    /// What it takes for its place in the group.
+    seat: Option<Seat>,
     /// Where the consumer reads, and in which generation.
     reading: Option<(u64, i64)>,
     queue: VecDeque<Item>,
@@ -74,6 +78,8 @@ pub struct Driver {
     ops: Vec<Op>,
     /// Puts do not get through for a while.
     pub slow: bool,
+    /// Nor do they while the breaker is open, and the machine knows.
+    pub away: bool,
 }
 
 impl Driver {
@@ -83,6 +89,7 @@ impl Driver {
             machine: None,
             now: Duration::ZERO,
             rules: "a",
+            seat: None,
             reading: None,
             queue: VecDeque::new(),
             buffer: vec![],
@@ -90,6 +97,7 @@ impl Driver {
             body: None,
             ops: vec![],
             slow: false,
+            away: false,
         }
     }
 
@@ -108,6 +116,7 @@ impl Driver {
 
     pub fn start(&mut self, shared: &mut Shared) {
         self.rules = if shared.rng.one_in(2) { "a" } else { "b" };
+        self.seat = shared.seat(None);
         shared.tell(|| format!("w{} starts with rules {}", self.id, self.rules));
         let dead_letters = shared.dead_letters;
         let ignored = FloodLimit { threshold: Share::percent(100), ..dead_letters.flood };
@@ -135,6 +144,17 @@ impl Driver {
         self.apply(fx, shared);
     }
 
+    /// The breaker of the worker's store opens or closes.
+    pub fn turn_breaker(&mut self, shared: &mut Shared) {
+        self.away = !self.away;
+        if self.away && self.machine.as_ref().is_some_and(|machine| machine.buffered() > 0) {
+            shared.see("open breaker");
+        }
+        if shared.sabotage != Sabotage::BreakerIgnored {
+            self.step(Input::StoreAway(self.away), shared);
+        }
+    }
+
     /// The consumer fetches one offset, or learns that there is none.
     pub fn fetch(&mut self, shared: &mut Shared) {
         let Some((generation, at)) = self.reading else { return };
@@ -146,10 +166,10 @@ impl Driver {
             self.reading = None;
             return;
         }
-        let Some(entry) = shared.log.entry(at) else {
+        if at >= shared.log.stable() {
             return self.queue.push_back(Item::Position { generation, position: at });
-        };
-        if !entry.compacted && entry.kind != Kind::Control {
+        }
+        if shared.log.delivers(at) {
             self.queue.push_back(Item::Record { generation, offset: at });
         }
         self.reading = Some((generation, at + 1));
@@ -272,7 +292,7 @@ impl Driver {
             _ => false,
         };
         if shared.sabotage == Sabotage::CommitBeforeCopy {
-            shared.commit(commit_of(manifest.to, manifest.nonce.clone()), Some(self.id));
+            shared.commit(commit_of(manifest.to, manifest.nonce.clone()), self.seat, Some(self.id));
         }
         let left = if skipped { vec![] } else { shared.dead_letters_of(manifest) };
         self.ops.push(Op::Copy(left));
@@ -297,12 +317,15 @@ impl Driver {
             match op {
                 op if !which(&op) => self.ops.push(op),
                 Op::Files(..) if waiting => {}
-                op => send(op, shared),
+                op => send(op, self.seat, shared),
             }
         }
     }
 
     fn cut(&mut self, plan: CutPlan, shared: &mut Shared) {
+        if self.away {
+            shared.broken = Some(format!("w{} begins a cut at {} while the store is away", self.id, plan.from));
+        }
         shared.nonces += 1;
         let groups = self.grouped(self.rules, shared);
         let files = groups.iter().map(|(group, rows)| {
@@ -371,7 +394,7 @@ impl Driver {
         let at = shared.rng.index(self.ops.len());
         let op = self.ops.swap_remove(at);
         match op {
-            Op::Manifest(_) | Op::Files(..) if self.slow && !shared.calm => self.ops.push(op),
+            Op::Manifest(_) | Op::Files(..) if (self.slow || self.away) && !shared.calm => self.ops.push(op),
             Op::Files(..) | Op::Check { .. } if self.names_losses(shared) => self.ops.push(op),
             Op::Resolve { committed, tip } => self.resolve(committed, tip, shared),
             Op::Manifest(body) => self.put_manifest(body, shared),
@@ -379,13 +402,7 @@ impl Driver {
             Op::Check { manifest, asked, missing } => self.check(manifest, asked, missing, shared),
             Op::Encode(body) => self.compare(&body, shared),
             Op::Copy(left) => self.go_on_copying(left, shared),
-            Op::Commit(committed) => {
-                let (landed, ok) = fate(shared);
-                if landed {
-                    shared.commit(committed, Some(self.id));
-                }
-                self.step(Input::Committed { ok }, shared);
-            }
+            Op::Commit(committed) => self.commit(committed, shared),
             Op::Done(from) => {
                 shared.changed = true;
                 shared.done.insert(from);
@@ -396,12 +413,24 @@ impl Driver {
         }
     }
 
+    /// A refused commit says that the seat is an old one; it is no verdict on the partition.
+    fn commit(&mut self, committed: Committed, shared: &mut Shared) {
+        let (landed, heard) = fate(shared);
+        let answer = if landed { shared.commit(committed, self.seat, Some(self.id)) } else { Answer::Ok };
+        if answer != Answer::Ok {
+            shared.see("refused commit");
+            shared.tell(|| format!("w{} commits: {}", self.id, answer.as_str()));
+            self.seat = shared.seat(self.seat.map(|seat| seat.member));
+        }
+        self.step(Input::Committed { ok: heard && answer == Answer::Ok }, shared);
+    }
+
     /// Two requests at different times: the world may change in between.
     fn resolve(&mut self, committed: Option<Option<Committed>>, tip: Option<Option<Manifest>>, shared: &mut Shared) {
         let newest = || shared.manifests.last_key_value().map(|(_, m)| m.clone());
         let (committed, tip) = match (committed, tip) {
             (None, None) if shared.sabotage == Sabotage::TipReadFirst => (None, Some(newest())),
-            (None, tip) => (Some(shared.committed.clone()), tip),
+            (None, tip) => (Some(shared.committed().cloned()), tip),
             (committed, None) => (committed, Some(newest())),
             known => known,
         };
@@ -440,7 +469,7 @@ impl Driver {
             self.ops.push(Op::Done(ours.from));
         }
         if won && shared.sabotage == Sabotage::CommitTooEarly {
-            shared.commit(commit_of(ours.to, ours.nonce.clone()), Some(self.id));
+            shared.commit(commit_of(ours.to, ours.nonce.clone()), self.seat, Some(self.id));
         }
         let outcome = if won || shared.sabotage == Sabotage::RivalTakenAsWon {
             PutOutcome::Won(ours.clone())
@@ -532,7 +561,7 @@ fn fate(shared: &mut Shared) -> (bool, bool) {
 }
 
 /// The write goes on without its sender.
-fn send(op: Op, shared: &mut Shared) {
+fn send(op: Op, seat: Option<Seat>, shared: &mut Shared) {
     match op {
         Op::Manifest(body) => shared.late.push(Late::Manifest(body.manifest.clone())),
         Op::Files(body, left) => {
@@ -540,37 +569,12 @@ fn send(op: Op, shared: &mut Shared) {
                 shared.late.push(Late::File(body.manifest.files[file].key.clone(), body.object(file)));
             }
         }
-        Op::Commit(committed) => shared.late.push(Late::Commit(committed)),
+        Op::Commit(committed) => shared.late.push(Late::Commit(seat, committed)),
         Op::Done(from) => shared.late.push(Late::Done(from)),
         Op::Lost(from, to) => shared.late.push(Late::Lost(from, to)),
         // Another copy is made in any case.
         Op::Resolve { .. } | Op::Check { .. } | Op::Encode(_) | Op::Copy(_) => {}
     }
-}
-
-fn held(id: usize, hold: &Hold, shared: &mut Shared) {
-    shared.see(hold.reason.as_str());
-    let expected = match hold.reason {
-        HoldReason::PartitionStalled => true,
-        HoldReason::DeadLetterTopic => shared.dead_letters.copied,
-        HoldReason::PoisonFlood => is_flood(hold, shared),
-        HoldReason::OffsetLost => shared.losses.happen && !shared.losses.skip,
-        _ => false,
-    };
-    if !expected {
-        shared.broken = Some(format!("w{id} holds without cause: {hold:?}"));
-    }
-}
-
-/// More of the held offsets are broken than the threshold allows; some may be gone since they were read.
-fn is_flood(hold: &Hold, shared: &Shared) -> bool {
-    let entries = || (hold.from..hold.to).filter_map(|at| Some((at, shared.log.entry(at)?)));
-    let broken = entries().filter(|(_, entry)| entry.kind == Kind::Broken).count() as u64;
-    // One set of rules leaves the optional ones out.
-    let is_row =
-        |at: i64, entry: &log::Entry| matches!(entry.kind, Kind::Event(_)) && !entry.compacted && at >= shared.log.low;
-    let rows = entries().filter(|(at, entry)| is_row(*at, entry)).count() as u64;
-    shared.dead_letters.flood.threshold.is_exceeded_by(broken, broken + rows)
 }
 
 fn commit_of(offset: i64, nonce: String) -> Committed {

@@ -15,11 +15,15 @@ pub enum Kind {
     Optional,
     /// A transaction marker: has an offset, is never delivered.
     Control,
+    /// A record of a transaction that was aborted: never delivered either.
+    Aborted,
 }
 
 pub struct Entry {
     pub kind: Kind,
     pub epoch: i32,
+    /// Belongs to the transaction that is or was open.
+    transactional: bool,
     /// Taken away by compaction.
     pub compacted: bool,
 }
@@ -31,12 +35,18 @@ pub struct Log {
     pub low: i64,
     /// Most of what is produced is broken.
     poisoned: bool,
+    /// The leader's epoch.
+    pub epoch: i32,
+    /// First offset of the open transaction.
+    open: Option<i64>,
+    /// What is written belongs to it.
+    within: bool,
     entries: Vec<Entry>,
 }
 
 impl Log {
     pub fn new(start: i64, poisoned: bool) -> Self {
-        Self { start, low: start, poisoned, entries: vec![] }
+        Self { start, low: start, poisoned, epoch: 0, open: None, within: false, entries: vec![] }
     }
 
     pub fn end(&self) -> i64 {
@@ -49,7 +59,55 @@ impl Log {
 
     /// True when the log, as it is now, delivers nothing at `offset` and need not: nothing was lost there.
     pub fn absent(&self, offset: i64) -> bool {
-        self.entry(offset).is_some_and(|e| e.kind == Kind::Control || e.compacted)
+        self.entry(offset).is_some_and(|e| matches!(e.kind, Kind::Control | Kind::Aborted) || e.compacted)
+    }
+
+    pub fn delivers(&self, offset: i64) -> bool {
+        offset >= self.low && offset < self.stable() && !self.absent(offset)
+    }
+
+    /// Nothing is delivered from here on: the first offset of the open transaction, or the end.
+    pub fn stable(&self) -> i64 {
+        self.open.unwrap_or(self.end())
+    }
+
+    pub fn write(&mut self, kind: Kind) {
+        let transactional = self.within && kind != Kind::Control;
+        self.entries.push(Entry { kind, epoch: self.epoch, transactional, compacted: false });
+    }
+
+    /// What follows belongs to a transaction, until [`Self::leave`].
+    pub fn begin(&mut self) {
+        self.open = Some(self.end());
+        self.within = true;
+    }
+
+    pub fn leave(&mut self) {
+        self.within = false;
+    }
+
+    /// The transaction is decided, by a marker at the end.
+    pub fn end_transaction(&mut self, commits: bool) {
+        let Some(open) = self.open.take() else { return };
+        self.within = false;
+        let first = usize::try_from(open - self.start).unwrap_or(0);
+        if !commits {
+            self.entries[first..].iter_mut().filter(|e| e.transactional).for_each(|e| e.kind = Kind::Aborted);
+        }
+        self.write(Kind::Control);
+    }
+
+    /// The newest epoch up to this one that has records, and where it ends; `None` for one that is still to come.
+    pub fn end_of_epoch(&self, epoch: i32) -> Option<(i32, i64)> {
+        let within = self.entries.iter().take_while(|entry| entry.epoch <= epoch);
+        let newest = within.clone().last().filter(|_| epoch <= self.epoch)?.epoch;
+        Some((newest, self.start + i64::try_from(within.count()).unwrap_or(0)))
+    }
+
+    pub fn compact_at(&mut self, offset: i64) {
+        if let Some(entry) = usize::try_from(offset - self.start).ok().and_then(|at| self.entries.get_mut(at)) {
+            entry.compacted = true;
+        }
     }
 
     pub fn append(&mut self, rng: &mut Rng) {
@@ -60,20 +118,30 @@ impl Log {
             2 | 3 => Kind::Control,
             n => Kind::Event(u8::from(n % 2 == 0)),
         };
-        let epoch = self.entries.last().map_or(1, |e| e.epoch) + i32::from(rng.one_in(8));
-        self.entries.push(Entry { kind, epoch, compacted: false });
+        self.epoch += i32::from(rng.one_in(8));
+        self.write(kind);
+        match self.open {
+            None if rng.one_in(12) => self.begin(),
+            Some(_) if rng.one_in(3) => self.end_transaction(rng.one_in(2)),
+            // Others write too while the transaction is open.
+            Some(_) => self.within = rng.one_in(2),
+            None => {}
+        }
     }
 
     /// Retention takes a few offsets from the beginning.
     pub fn expire(&mut self, rng: &mut Rng) {
-        self.low = (self.low + 1 + i64::try_from(rng.below(4)).unwrap_or(0)).min(self.end());
+        self.low = (self.low + 1 + i64::try_from(rng.below(4)).unwrap_or(0)).min(self.stable());
     }
 
     /// Compaction takes one offset anywhere.
     pub fn compact(&mut self, rng: &mut Rng) {
         if !self.entries.is_empty() {
-            let at = rng.index(self.entries.len());
-            self.entries[at].compacted = true;
+            // The cleaner stays below an open transaction.
+            let at = i64::try_from(rng.index(self.entries.len())).unwrap_or(0);
+            if self.start + at < self.stable() {
+                self.compact_at(self.start + at);
+            }
         }
     }
 }

@@ -1,22 +1,46 @@
 //! Seeded simulation of the delivery contract: several workers that may all own one partition at once, over a
 //! log, a bucket and a group that fail in every way that the contract allows for.
 //!
-//! `EVENTSINK_SEED=n cargo test -p eventsink-worker --test simulation` runs one seed and prints its story if it fails.
+//! A seed that fails is shrunk to a short story. `EVENTSINK_SEED=n cargo test --workspace --test simulation`
+//! tells the story of one seed, `EVENTSINK_STEPS=n` runs more steps.
 
+mod broker;
 mod driver;
+mod holds;
 mod log;
+mod replay;
 mod rng;
 mod shared;
+mod shrink;
+mod table;
 mod world;
 
+use rng::{Rng, Tape};
 use shared::Sabotage;
+use shrink::{Failing, Try, kind, shrink};
+use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::sync::Once;
 use world::{Violation, World};
 
-/// Runs a seed; a panic inside the machine is a violation too.
-fn run(seed: u64, sabotage: Sabotage, story: bool) -> Result<World, Violation> {
-    let mut world = World::new(seed, sabotage, story);
+thread_local! {
+    static PLAYING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs a world to its end; a panic inside the machine is a violation too, and is told as one.
+fn play(seed: u64, mut world: World) -> Result<World, Violation> {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if !PLAYING.get() {
+                usual(panic);
+            }
+        }));
+    });
+    PLAYING.set(true);
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| world.run()));
+    PLAYING.set(false);
     let what = match result {
         Ok(Ok(())) => return Ok(world),
         Ok(Err(what)) => what,
@@ -25,19 +49,36 @@ fn run(seed: u64, sabotage: Sabotage, story: bool) -> Result<World, Violation> {
             None => format!("panic: {:?}", panic.downcast_ref::<&str>()),
         },
     };
-    Err(Violation { seed, what, steps: world.steps, story: world.shared.story.take().unwrap_or_default() })
+    let shared = &mut world.shared;
+    let (story, tape) = (shared.story.take().unwrap_or_default(), shared.rng.tape().unwrap_or_default());
+    Err(Violation { seed, what, steps: world.steps, story, tape })
 }
 
-/// Runs a failing seed again, with its story.
-fn tell(seed: u64, sabotage: Sabotage) -> ! {
-    match run(seed, sabotage, true) {
-        Err(violation) => panic!("{violation}"),
-        Ok(_) => panic!("seed {seed} fails without a story and not with one: the simulation is not deterministic"),
-    }
+fn run(seed: u64, sabotage: Sabotage) -> Result<World, Violation> {
+    play(seed, World::new(Rng::new(seed), sabotage, false))
+}
+
+/// Runs a seed again, by its tape or else to make one.
+fn replay(seed: u64, sabotage: Sabotage, tape: Option<Tape>, story: bool) -> Result<World, Violation> {
+    play(seed, World::new(Rng::taped(seed, tape), sabotage, story))
+}
+
+/// The short story of a seed that fails.
+fn short_story(seed: u64, sabotage: Sabotage) -> Violation {
+    let whole = replay(seed, sabotage, None, false).err().expect("a seed that fails once fails again");
+    let failing = |violation: Violation| Failing { tape: violation.tape, what: violation.what };
+    let short = shrink(failing(whole), |tape| match replay(seed, sabotage, Some(tape), false) {
+        Ok(world) => Try { steps: world.steps, failing: None },
+        Err(violation) => Try { steps: violation.steps, failing: Some(failing(violation)) },
+    });
+    replay(seed, sabotage, Some(short.tape), true).err().expect("a tape that fails once fails again")
 }
 
 /// What the steps must have met, or the simulation proves little.
-const HARD_CASES: [&str; 14] = [
+const HARD_CASES: [&str; 18] = [
+    "refused commit",
+    "late commit",
+    "late commit refused",
     "rival",
     "lost reply",
     "replay",
@@ -52,26 +93,33 @@ const HARD_CASES: [&str; 14] = [
     "failed copy that keeps its cut",
     "copy that outlives a hold",
     "PoisonFlood",
+    "open breaker",
 ];
+
+fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is {text:?} and must be a number")))
+}
 
 #[test]
 fn every_offset_has_exactly_one_answer_whatever_crashes() {
-    if let Some(seed) = std::env::var("EVENTSINK_SEED").ok().and_then(|seed| seed.parse().ok()) {
-        match run(seed, Sabotage::None, true) {
+    if let Some(seed) = number("EVENTSINK_SEED") {
+        match run(seed, Sabotage::None) {
             Ok(world) => return println!("seed {seed}: {} steps, nothing found", world.steps),
-            Err(_) => tell(seed, Sabotage::None),
+            Err(_) => panic!("{}", short_story(seed, Sabotage::None)),
         }
     }
+    let enough = number("EVENTSINK_STEPS").unwrap_or(10_000_000);
     let (mut seed, mut steps, mut seen) = (0, 0, BTreeMap::<_, u64>::new());
-    while steps < 10_000_000 {
-        match run(seed, Sabotage::None, false) {
+    while steps < enough {
+        match run(seed, Sabotage::None) {
             Ok(world) => {
                 steps += world.steps;
                 for (what, times) in world.shared.seen {
                     *seen.entry(what).or_default() += times;
                 }
             }
-            Err(_) => tell(seed, Sabotage::None),
+            Err(_) => panic!("{}", short_story(seed, Sabotage::None)),
         }
         seed += 1;
     }
@@ -84,10 +132,30 @@ fn every_offset_has_exactly_one_answer_whatever_crashes() {
 /// A broken rule must be found within this many seeds.
 const PATIENCE: u64 = 20_000;
 
+fn caught(sabotage: Sabotage) -> Violation {
+    let found = (0..PATIENCE).find_map(|seed| run(seed, sabotage).err());
+    found.unwrap_or_else(|| panic!("{sabotage:?} went unnoticed for {PATIENCE} seeds"))
+}
+
+/// Caught, and told in a story that a person can follow.
 fn is_caught(sabotage: Sabotage) {
-    let found = (0..PATIENCE).find_map(|seed| run(seed, sabotage, false).err());
-    let Some(found) = found else { panic!("{sabotage:?} went unnoticed for {PATIENCE} seeds") };
-    println!("{sabotage:?}: seed {}, step {}: {}", found.seed, found.steps, found.what);
+    let found = caught(sabotage);
+    let short = short_story(found.seed, sabotage);
+    println!("{sabotage:?}: from {} steps\n{short}", found.steps);
+    assert_eq!(kind(&short.what), kind(&found.what), "{short}");
+    assert!(short.steps <= 150, "the story of {sabotage:?} is long:\n{short}");
+}
+
+#[test]
+fn a_failing_seed_of_hundreds_of_steps_becomes_a_story_of_forty_that_fails_alike() {
+    for sabotage in [Sabotage::FloodIgnored, Sabotage::CommitTooEarly, Sabotage::DoneTooEarly] {
+        let found = (0..PATIENCE).filter_map(|seed| run(seed, sabotage).err()).find(|found| found.steps > 100);
+        let found = found.expect("a failing seed of more than a hundred steps");
+        let short = short_story(found.seed, sabotage);
+        assert_eq!(kind(&short.what), kind(&found.what), "{short}");
+        assert!(short.steps <= 40, "{sabotage:?}: from {} steps\n{short}", found.steps);
+        assert!(short.to_string().contains(&format!("EVENTSINK_SEED={}", found.seed)), "{short}");
+    }
 }
 
 macro_rules! caught {
@@ -119,4 +187,5 @@ caught! {
     copying_before_the_manifest_is_caught: CopyFirst,
     keeping_rows_behind_a_copy_in_a_hold_is_caught: OpenSurvivesHold,
     letting_a_flood_through_is_caught: FloodIgnored,
+    cutting_while_the_store_is_away_is_caught: BreakerIgnored,
 }

@@ -1,5 +1,6 @@
 //! What all workers share: the log, the bucket, the group's commit; and what must be true of them, always.
 
+use crate::broker::{Answer, Group, Seat};
 use crate::log::Log;
 use crate::rng::Rng;
 use eventsink_worker::cut::{Committed, FloodLimit, Manifest, Ranges};
@@ -48,6 +49,8 @@ pub enum Sabotage {
     OpenSurvivesHold,
     /// Floods are let through.
     FloodIgnored,
+    /// The machine is not told that the store takes nothing.
+    BreakerIgnored,
 }
 
 /// How the log treats what was written to it, and what the workers are told to do about it.
@@ -78,7 +81,7 @@ pub struct Object {
 pub enum Late {
     Manifest(Manifest),
     File(String, Object),
-    Commit(Committed),
+    Commit(Option<Seat>, Committed),
     Done(i64),
     Lost(i64, i64),
 }
@@ -95,7 +98,7 @@ pub struct Shared {
     pub copied: BTreeSet<i64>,
     pub done: BTreeSet<i64>,
     pub lost: BTreeSet<(i64, i64)>,
-    pub committed: Option<Committed>,
+    pub group: Group,
     /// The worker whose commit came last; `None` when it was stopped since.
     pub committer: Option<usize>,
     pub late: Vec<Late>,
@@ -141,11 +144,62 @@ impl Shared {
         }
     }
 
-    /// Commits are not fenced: whoever comes last counts.
-    pub fn commit(&mut self, committed: Committed, by: Option<usize>) {
-        self.changed = true;
-        self.committer = by;
-        self.committed = Some(committed);
+    pub fn committed(&self) -> Option<&Committed> {
+        self.group.commits.get(&0)
+    }
+
+    /// The coordinator looks at member and generation, not at who owns the partition.
+    pub fn commit(&mut self, committed: Committed, seat: Option<Seat>, by: Option<usize>) -> Answer {
+        let answer = self.group.commit(seat, 0, committed);
+        if answer == Answer::Ok {
+            self.changed = true;
+            self.committer = by;
+        }
+        answer
+    }
+
+    /// A seat in the group: the one that this member has by now, or a new one, for which all others join again.
+    pub fn seat(&mut self, member: Option<u64>) -> Option<Seat> {
+        if let Some(member) = member
+            && let Some(generation) = self.group.joined(member)
+        {
+            return Some(Seat { member, generation });
+        }
+        let member = self.group.ask_to_join(None).ok()?;
+        self.join_again();
+        Some(Seat { member, generation: self.group.joined(member)? })
+    }
+
+    fn join_again(&mut self) {
+        for member in self.group.awaited() {
+            let _ = self.group.ask_to_join(Some(member));
+        }
+        let generation = self.group.generation;
+        for member in self.group.members() {
+            let _ = self.group.sync(Seat { member, generation });
+        }
+    }
+
+    /// The coordinator misses a member, which may be alive all the same.
+    pub fn expel(&mut self) {
+        let members = self.group.members();
+        if members.is_empty() {
+            return;
+        }
+        let member = members[self.rng.index(members.len())];
+        self.tell(|| format!("member {member} is expelled"));
+        let _ = self.group.remove(member);
+        self.join_again();
+    }
+
+    /// All members are missed, and somebody deletes the group.
+    pub fn delete_group(&mut self) {
+        self.tell(|| "the group is deleted".into());
+        for member in self.group.members() {
+            let _ = self.group.remove(member);
+        }
+        assert_eq!(self.group.delete(), Answer::Ok, "a group without members");
+        self.committer = None;
     }
 
     /// A write without a sender lands, or never does.
@@ -168,9 +222,11 @@ impl Shared {
                 // Nobody hears of a collision here; the sender's successor checks the object.
                 let _ = self.put_file(&key, object);
             }
-            Late::Commit(committed) => {
-                self.tell(|| format!("late commit {}", committed.offset));
-                self.commit(committed, None);
+            Late::Commit(seat, committed) => {
+                let offset = committed.offset;
+                let answer = self.commit(committed, seat, None);
+                self.see(if answer == Answer::Ok { "late commit" } else { "late commit refused" });
+                self.tell(|| format!("late commit {offset}: {}", answer.as_str()));
             }
             Late::Done(from) => {
                 self.changed = true;
@@ -213,7 +269,7 @@ impl Shared {
                 return Err(format!("{} is marked done without all its files and copies", manifest.nonce));
             }
         }
-        let Some(committed) = &self.committed else { return Ok(()) };
+        let Some(committed) = self.committed() else { return Ok(()) };
         if let Some(at) = (finished_to..committed.offset).find(|at| !self.log.absent(*at)) {
             return Err(format!("{} is committed, but {at} is in no finished cut", committed.offset));
         }
@@ -293,7 +349,7 @@ impl Shared {
     }
 
     pub fn lag(&self) -> i64 {
-        self.log.end() - self.committed.as_ref().map_or(self.log.start, |c| c.offset)
+        self.log.end() - self.committed().map_or(self.log.start, |c| c.offset)
     }
 
     /// What must be true when everything has been read: each offset is accounted for exactly once.

@@ -1,8 +1,9 @@
 //! Which step comes next: everything that may happen, in random order, then a calm end.
 
+use crate::broker::Group;
 use crate::driver::Driver;
 use crate::log::Log;
-use crate::rng::Rng;
+use crate::rng::{Rng, Tape};
 use crate::shared::{DeadLetters, Losses, Sabotage, Shared};
 use eventsink_crds::settings::Share;
 use eventsink_worker::cut::{FloodLimit, HoldReason, Input};
@@ -21,6 +22,8 @@ pub struct Violation {
     pub what: String,
     pub steps: u64,
     pub story: Vec<String>,
+    /// The choices that led to it, when they were taped.
+    pub tape: Tape,
 }
 
 impl fmt::Display for Violation {
@@ -28,7 +31,8 @@ impl fmt::Display for Violation {
         for step in &self.story {
             writeln!(f, "{step}")?;
         }
-        write!(f, "seed {}, step {}: {}\nagain: EVENTSINK_SEED={0}", self.seed, self.steps, self.what)
+        writeln!(f, "seed {}, shrunk to {} steps: {}", self.seed, self.steps, self.what)?;
+        write!(f, "again: EVENTSINK_SEED={} cargo test --workspace --test simulation every_offset", self.seed)
     }
 }
 
@@ -39,8 +43,7 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(seed: u64, sabotage: Sabotage, story: bool) -> Self {
-        let mut rng = Rng::new(seed);
+    pub fn new(mut rng: Rng, sabotage: Sabotage, story: bool) -> Self {
         let losses = Losses { happen: rng.one_in(3), skip: rng.below(4) > 0 };
         let poisoned = rng.one_in(4);
         let flood = FloodLimit { threshold: Share::percent(if poisoned { 60 } else { 100 }), min_records: 2 };
@@ -57,7 +60,7 @@ impl World {
             copied: BTreeSet::new(),
             done: BTreeSet::new(),
             lost: BTreeSet::new(),
-            committed: None,
+            group: Group::new(),
             committer: None,
             late: vec![],
             nonces: 0,
@@ -72,6 +75,9 @@ impl World {
 
     pub fn run(&mut self) -> Result<(), String> {
         for _ in 0..STORMY_STEPS {
+            if !self.shared.rng.begin(false) {
+                break;
+            }
             self.outside();
             self.worker_step();
             self.verify()?;
@@ -97,9 +103,10 @@ impl World {
             shared.settle_late();
         }
         if shared.rng.one_in(300) {
-            shared.tell(|| "the group's commits vanish".into());
-            shared.committed = None;
-            shared.committer = None;
+            shared.delete_group();
+        }
+        if shared.rng.one_in(100) {
+            shared.expel();
         }
         if shared.losses.happen && shared.rng.one_in(60) {
             if shared.rng.one_in(2) {
@@ -123,30 +130,34 @@ impl World {
             return;
         }
         match shared.rng.below(300) {
-            0..90 => driver.fetch(shared),
-            90..180 => driver.deliver(shared),
-            180..265 => driver.progress(shared),
-            265..285 => {
+            0..20 => {
                 let pause = if shared.rng.one_in(6) { 61_000 } else { shared.rng.below(3000) };
                 driver.now += Duration::from_millis(pause);
                 driver.step(Input::Tick, shared);
             }
-            285 => driver.step(Input::Size(if shared.rng.one_in(2) { 1000 } else { 600 }), shared),
-            286 => driver.step(Input::ShortOfMemory, shared),
-            287 | 295 => driver.error(shared),
-            288..291 => driver.step(Input::Revoke { lost: false }, shared),
-            291 => driver.step(Input::Revoke { lost: true }, shared),
-            292 => driver.step(Input::Deadline, shared),
-            293 | 294 => {
+            20 => driver.step(Input::Size(if shared.rng.one_in(2) { 1000 } else { 600 }), shared),
+            21 => driver.step(Input::ShortOfMemory, shared),
+            22 | 23 => driver.error(shared),
+            24..27 => driver.step(Input::Revoke { lost: false }, shared),
+            27 => driver.step(Input::Revoke { lost: true }, shared),
+            28 => driver.step(Input::Deadline, shared),
+            29 | 30 => {
                 shared.tell(|| format!("w{at} crashes"));
                 driver.stop(shared);
             }
-            _ => driver.slow = !driver.slow,
+            31 => driver.turn_breaker(shared),
+            // An outage ends sooner than the next one begins.
+            32 | 33 if driver.away => driver.turn_breaker(shared),
+            32..36 => driver.slow = !driver.slow,
+            36..125 => driver.fetch(shared),
+            125..215 => driver.progress(shared),
+            _ => driver.deliver(shared),
         }
     }
 
     /// Faults are over, one worker is left: it must come to an end, and each offset to one answer.
     fn rest(&mut self) -> Result<(), String> {
+        self.shared.rng.begin(true);
         let survivor = self.shared.rng.index(self.drivers.len());
         for (at, driver) in self.drivers.iter_mut().enumerate() {
             if at != survivor || self.shared.rng.one_in(2) {
@@ -154,12 +165,18 @@ impl World {
             }
         }
         while !self.shared.late.is_empty() {
+            self.shared.rng.begin(true);
             self.shared.settle_late();
             self.verify()?;
         }
         self.shared.calm = true;
+        if self.drivers[survivor].away {
+            self.drivers[survivor].turn_breaker(&mut self.shared);
+        }
+        self.shared.log.end_transaction(true);
         self.shared.tell(|| format!("all is calm, w{survivor} is left"));
         for _ in 0..CALM_STEPS {
+            self.shared.rng.begin(true);
             let (driver, shared) = (&mut self.drivers[survivor], &mut self.shared);
             if !driver.runs() {
                 driver.start(shared);
@@ -169,7 +186,7 @@ impl World {
                 1 => driver.deliver(shared),
                 2 => driver.progress(shared),
                 _ => {
-                    driver.now += Duration::from_millis(500);
+                    driver.now += Duration::from_millis(if shared.rng.one_in(20) { 61_000 } else { 500 });
                     driver.step(Input::Tick, shared);
                 }
             }

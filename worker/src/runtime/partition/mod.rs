@@ -114,6 +114,8 @@ pub(super) struct Partition {
     exceeds: bool,
     watermarks: (i64, i64),
     traces: CutTraces,
+    /// The machine has been told that the store takes nothing.
+    store_away: bool,
     /// The log has been told that records are taken.
     reading: bool,
     released: bool,
@@ -148,6 +150,7 @@ impl Partition {
             held_bodies: 0,
             exceeds: false,
             watermarks: (-1, -1),
+            store_away: false,
             reading: false,
             released: false,
         };
@@ -161,7 +164,8 @@ impl Partition {
 
     /// Bytes that the machine frees when it hears that memory is short.
     pub fn buffered_bytes(&self) -> usize {
-        if self.flight.is_some() && !self.machine.copy_waits() { 0 } else { self.held_writer }
+        let frees = if self.flight.is_some() { self.machine.copy_waits() } else { !self.store_away };
+        if frees { self.held_writer } else { 0 }
     }
 
     pub fn deliver(&mut self, delivery: Delivery) {
@@ -308,8 +312,10 @@ impl Partition {
             }
             self.shared.budget.sub(size);
         }
-        let pause = self.waiting_bytes > STASH_BYTES;
-        if pause != self.paused && self.machine.expected().is_some() && (pause || self.waiting.is_empty()) {
+        // While the store takes nothing the budget alone ends the reading.
+        let pause = self.waiting_bytes > STASH_BYTES && !self.store_away;
+        let decided = pause || self.store_away || self.waiting.is_empty();
+        if pause != self.paused && self.machine.expected().is_some() && decided {
             self.paused = pause;
             self.shared.command(if pause { Command::Pause(self.at.clone()) } else { Command::Resume(self.at.clone()) });
         }
@@ -410,8 +416,19 @@ impl Partition {
         self.input(Input::Size(largest));
     }
 
+    /// Tells the machine when the breaker of the store opens or closes.
+    fn follow_breaker(&mut self) {
+        let away = self.shared.gate.halts_cuts();
+        if away != self.store_away {
+            self.store_away = away;
+            self.input(Input::StoreAway(away));
+            self.drain();
+        }
+    }
+
     /// Time passes; a replay that does not move may wait for records that a truncated log no longer has.
     pub fn tick(&mut self) {
+        self.follow_breaker();
         self.input(Input::Tick);
         let (now, expected, generation) = (self.shared.now(), self.machine.expected(), self.generation);
         self.insist_on_replay();

@@ -6,7 +6,7 @@ mod storage;
 use std::fmt::Display;
 
 use config::Value;
-use eventsink_crds::settings::{Settings, Size, Span};
+use eventsink_crds::settings::{Settings, Share, Size, Span};
 use tracing_subscriber::EnvFilter;
 
 use super::error::{Mistakes, Problem};
@@ -28,6 +28,7 @@ pub(super) fn all(settings: &Settings, merged: &Value, mistakes: &mut Mistakes) 
     checks.dead_letter();
     checks.rotation();
     checks.timing();
+    checks.breaker();
     checks.process();
     checks.traces();
 }
@@ -148,6 +149,21 @@ impl Checks<'_> {
         self.within("retry.max_delay", retry.max_delay, max, why);
         let deadline = (Span::from_millis(100), HOUR);
         self.within("shutdown.deadline", self.settings.shutdown.deadline, deadline, "");
+    }
+
+    fn breaker(&mut self) {
+        let breaker = &self.settings.breaker;
+        let (open, max_open) = (breaker.open, breaker.max_open);
+        self.within("breaker.window", breaker.window, (Span::from_secs(1), HOUR), "");
+        self.within("breaker.open", open, (Span::from_millis(100), HOUR), "");
+        self.within("breaker.max_open", max_open, (open, HOUR), " (not below open)");
+        let (requests, share) = (breaker.min_requests, breaker.failure_share);
+        if requests == 0 {
+            self.refuse("breaker.min_requests", requests, "at least 1");
+        }
+        if share == Share::percent(0) {
+            self.refuse("breaker.failure_share", share, "more than 0%, up to 100%");
+        }
     }
 
     fn process(&mut self) {

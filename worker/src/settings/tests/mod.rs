@@ -264,7 +264,7 @@ fn every_mistake_is_named_at_once_with_its_source_and_what_is_allowed() {
             "kafka.consumer.session_timeout: \"45\" is not allowed; it must be a duration with its unit such as 10m, 45s or 100ms (from application.yaml:4)",
             "kafka.consumer.topics: \"not ok\" is not allowed; it must be names of at most 249 letters, digits, `.`, `_` and `-` (from application.yaml:4)",
             "kafka.security_protocol: \"SASL\" is not allowed; it must be one of PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL (from application.yaml:3)",
-            "nonsense: unknown key; known here: sink, kafka, storage, events, dead_letter, rotation, retry, memory, shutdown, observability (from variable EVENTSINK__NONSENSE)",
+            "nonsense: unknown key; known here: sink, kafka, storage, events, dead_letter, rotation, retry, breaker, memory, shutdown, observability (from variable EVENTSINK__NONSENSE)",
             "observability.listen: \"8080\" is not allowed; it must be an address and port such as 0.0.0.0:8080 (from variable EVENTSINK__OBSERVABILITY__LISTEN)",
             "retry.max_delay: \"soon\" is not allowed; it must be a duration with its unit such as 10m, 45s or 100ms (from variable EVENTSINK__RETRY__MAX_DELAY)",
             "rotation.max_age: 10ms is not allowed; it must be 100ms to 7days (from application.yaml:6)",

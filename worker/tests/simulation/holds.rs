@@ -1,0 +1,31 @@
+//! Whether a partition holds for a cause.
+
+use crate::log::{self, Kind};
+use crate::shared::Shared;
+use eventsink_worker::cut::{Hold, HoldReason};
+
+/// Notes a hold; one without cause breaks the promise.
+pub fn held(id: usize, hold: &Hold, shared: &mut Shared) {
+    shared.see(hold.reason.as_str());
+    let expected = match hold.reason {
+        HoldReason::PartitionStalled => true,
+        HoldReason::DeadLetterTopic => shared.dead_letters.copied,
+        HoldReason::PoisonFlood => is_flood(hold, shared),
+        HoldReason::OffsetLost => shared.losses.happen && !shared.losses.skip,
+        _ => false,
+    };
+    if !expected {
+        shared.broken = Some(format!("w{id} holds without cause: {hold:?}"));
+    }
+}
+
+/// More of the held offsets are broken than the threshold allows; some may be gone since they were read.
+fn is_flood(hold: &Hold, shared: &Shared) -> bool {
+    let entries = || (hold.from..hold.to).filter_map(|at| Some((at, shared.log.entry(at)?)));
+    let broken = entries().filter(|(_, entry)| entry.kind == Kind::Broken).count() as u64;
+    // One set of rules leaves the optional ones out.
+    let is_row =
+        |at: i64, entry: &log::Entry| matches!(entry.kind, Kind::Event(_)) && !entry.compacted && at >= shared.log.low;
+    let rows = entries().filter(|(at, entry)| is_row(*at, entry)).count() as u64;
+    shared.dead_letters.flood.threshold.is_exceeded_by(broken, broken + rows)
+}
