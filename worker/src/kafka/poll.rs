@@ -29,6 +29,8 @@ const BATCH_RECORDS: usize = 1024;
 const PENDING_BYTES: usize = 4 << 20;
 /// Positions and watermarks are told this often.
 const POSITIONS: Duration = Duration::from_millis(500);
+/// What the process really holds is looked at this often.
+const MEASURE: Duration = Duration::from_millis(50);
 /// Where fetching begins until the start is known. Never a logical offset: when a seek overtakes the answer to its
 /// look-up, librdkafka looks it up again half a second later and reads on from there, past everything between.
 const PARKED: Offset = Offset::Offset(0);
@@ -231,7 +233,7 @@ impl Poller {
             self.consumer.assign(&list).map_err(|e| Fatal(e.to_string()))?;
             self.assigned(assign);
         }
-        let mut told = Instant::now();
+        let (mut told, mut measured) = (Instant::now(), Instant::now());
         loop {
             self.pulse.beat.store(self.started.elapsed().as_millis() as u64, Ordering::Relaxed);
             while let Ok(command) = self.commands.try_recv() {
@@ -243,6 +245,10 @@ impl Poller {
                 return self.close();
             }
             self.seek_pending();
+            if measured.elapsed() >= MEASURE {
+                measured = Instant::now();
+                self.budget.measure();
+            }
             self.breathe();
             match self.queue.poll(if self.pending > 0 { Duration::ZERO } else { POLL }) {
                 Some(event) => self.event(&event)?,

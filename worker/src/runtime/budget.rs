@@ -1,5 +1,6 @@
 //! One byte budget for the process: what is read ahead, buffered, encoded and on its way to the store.
 
+use super::resident;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,6 +14,8 @@ const SHARE: u64 = 60;
 const COPIES: usize = 4;
 /// What takes this part of the budget is done by one lane at a time, because of those copies.
 const LARGE: usize = 32;
+/// What heaps may hold back beyond what is counted, as a part of the resident memory that is no reason to stop.
+const HEAPS: usize = 24 << 20;
 /// Where the kernel shows control groups, by version.
 const GROUPS: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/memory"];
 
@@ -25,6 +28,9 @@ pub struct Budget {
     /// Bytes of the largest batch so far.
     largest: AtomicUsize,
     alone: Mutex<()>,
+    /// Resident bytes at the start, and those beyond them when they were last measured.
+    base: usize,
+    resident: AtomicUsize,
 }
 
 impl Budget {
@@ -37,6 +43,8 @@ impl Budget {
             exceeded: AtomicBool::new(false),
             largest: AtomicUsize::new(0),
             alone: Mutex::new(()),
+            base: resident::anonymous().unwrap_or(usize::MAX),
+            resident: AtomicUsize::new(0),
         }
     }
 
@@ -49,6 +57,12 @@ impl Budget {
     pub fn add_batch(&self, bytes: usize) {
         self.largest.fetch_max(bytes, Ordering::Relaxed);
         self.add(bytes);
+    }
+
+    /// Looks at what the process really holds; where the kernel does not say, what is counted is all that is known.
+    pub fn measure(&self) {
+        let beyond = resident::anonymous().unwrap_or(0).saturating_sub(self.base);
+        self.resident.store(beyond, Ordering::Relaxed);
     }
 
     /// Waits until no other lane works on something large, when `bytes` are much of the budget.
@@ -86,11 +100,12 @@ impl Budget {
         self.used.load(Ordering::Relaxed)
     }
 
-    /// Bytes in use, a quarter for what allocators hold back, and those kept for copies. The copies are never all of the
-    /// budget, so that a record larger than it can pass.
     fn claimed(&self) -> usize {
-        let used = self.used();
-        used + used / 4 + self.largest.load(Ordering::Relaxed).saturating_mul(COPIES).min(self.limit / 2)
+        let [used, largest, resident] =
+            [&self.used, &self.largest, &self.resident].map(|bytes| bytes.load(Ordering::Relaxed));
+        // The copies are never all of the budget, so that a record larger than it can pass.
+        let counted = used + used / 4 + largest.saturating_mul(COPIES).min(self.limit / 2);
+        counted.max(felt(used, resident, self.limit))
     }
 
     /// The limit in bytes.
@@ -116,6 +131,12 @@ impl Budget {
     pub fn is_gone(&self) -> bool {
         self.claimed() >= self.limit / 10 * 9
     }
+}
+
+/// The resident bytes that count. None while little is in use: heaps do not give all back, and what they hold must not
+/// stop fetching for ever.
+fn felt(used: usize, resident: usize, limit: usize) -> usize {
+    if used < limit / 4 { 0 } else { resident.saturating_sub(HEAPS) }
 }
 
 /// The budget of this process: the setting, else a share of the control group's limit, else a constant.
@@ -196,6 +217,29 @@ mod tests {
         huge.add_batch(10_000);
         huge.sub(10_000);
         assert!(!huge.is_tight(), "fetching goes on once it has passed");
+    }
+
+    #[test]
+    fn what_is_resident_counts_beyond_what_heaps_may_hold() {
+        assert_eq!(felt(100 << 20, HEAPS + 7, 400 << 20), 7);
+        assert_eq!(felt(100 << 20, HEAPS - 1, 400 << 20), 0);
+    }
+
+    #[test]
+    fn resident_memory_alone_does_not_stop_fetching() {
+        assert_eq!(felt((100 << 20) - 1, 800 << 20, 400 << 20), 0);
+    }
+
+    #[test]
+    fn resident_memory_that_is_not_counted_makes_the_budget_short() {
+        let budget = Budget::new(400);
+        budget.add(100);
+        budget.resident.store(HEAPS + 300, Ordering::Relaxed);
+        assert!(budget.is_short() && budget.is_tight() && !budget.is_gone());
+        budget.resident.store(HEAPS + 360, Ordering::Relaxed);
+        assert!(budget.is_gone());
+        budget.sub(1);
+        assert!(!budget.is_short());
     }
 
     #[test]

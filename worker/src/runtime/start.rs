@@ -93,7 +93,7 @@ pub async fn start(
     surface: &Arc<Surface>,
     options: Options,
 ) -> Result<(Arc<Running>, oneshot::Receiver<Result<(), Fatal>>), StartError> {
-    raw::keep_c_heap_small();
+    raw::keep_heaps_small();
     let store = Store::open(&mapping::store_options(&settings)).map_err(|e| StartError::Settings(e.to_string()))?;
     let gate = Gate::new(mapping::breaker(&settings));
     surface.watches(gate.clone());
