@@ -247,7 +247,9 @@ impl Poller {
             self.seek_pending();
             if measured.elapsed() >= MEASURE {
                 measured = Instant::now();
-                self.budget.measure();
+                if self.budget.measure() {
+                    raw::give_back();
+                }
             }
             self.breathe();
             match self.queue.poll(if self.pending > 0 { Duration::ZERO } else { POLL }) {

@@ -43,6 +43,26 @@ pub fn keep_heaps_small() {
     }
 }
 
+/// Makes all heaps give back what they hold and nobody uses. By itself Rust's keeps it for a second, in which large
+/// records come and go several times.
+pub fn give_back() {
+    // The allocator of the binary; linked here for tests of the library too.
+    use mimalloc as _;
+    unsafe extern "C" {
+        fn mi_collect(force: bool);
+    }
+    // SAFETY: any thread may ask at any time; only free pages are given back.
+    unsafe { mi_collect(true) };
+    #[cfg(target_env = "gnu")]
+    {
+        unsafe extern "C" {
+            fn malloc_trim(pad: usize) -> i32;
+        }
+        // SAFETY: as above.
+        unsafe { malloc_trim(0) };
+    }
+}
+
 /// The queue on which a consumer delivers records, rebalances, commit results and errors.
 pub struct Queue {
     ptr: *mut sys::rd_kafka_queue_t,

@@ -60,9 +60,11 @@ impl Budget {
     }
 
     /// Looks at what the process really holds; where the kernel does not say, what is counted is all that is known.
-    pub fn measure(&self) {
+    /// True when it is so much that heaps should give back what they hold.
+    pub fn measure(&self) -> bool {
         let beyond = resident::anonymous().unwrap_or(0).saturating_sub(self.base);
         self.resident.store(beyond, Ordering::Relaxed);
+        beyond >= self.limit / 2
     }
 
     /// Waits until no other lane works on something large, when `bytes` are much of the budget.
@@ -126,10 +128,10 @@ impl Budget {
         self.claimed() >= self.limit / 10 * 7
     }
 
-    /// Nothing more may be fetched.
+    /// Nothing more may be fetched; what the client has read ahead by then still comes.
     #[must_use]
     pub fn is_gone(&self) -> bool {
-        self.claimed() >= self.limit / 10 * 9
+        self.claimed() >= self.limit / 20 * 17
     }
 }
 
@@ -196,11 +198,11 @@ mod tests {
     #[test]
     fn fetching_stops_before_the_limit_and_goes_on_with_room() {
         let budget = Budget::new(1000);
-        budget.add(719);
+        budget.add(679);
         assert!(budget.is_short() && budget.is_tight() && !budget.is_gone());
         budget.add(1);
         assert!(budget.is_gone());
-        let mut held = 720;
+        let mut held = 680;
         budget.change(&mut held, 559);
         assert!(budget.is_short() && !budget.is_tight());
     }
@@ -209,7 +211,7 @@ mod tests {
     fn room_is_kept_for_copies_of_the_largest_batch() {
         let budget = Budget::new(1000);
         budget.add_batch(100);
-        budget.add(299);
+        budget.add(259);
         assert!(!budget.is_gone());
         budget.add(1);
         assert!(budget.is_gone());
