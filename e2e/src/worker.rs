@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::cgroup::Cgroup;
 use crate::http;
 use crate::rig::patiently;
 
@@ -112,6 +113,24 @@ impl Worker {
         command.arg(r#"mount -t tmpfs -o "size=$1" none "$2" && exec "$3" start --config "$4""#).arg("sh");
         command.arg(size.to_string()).arg(folder).arg(binary()).arg(config);
         Self::spawn(command, log)
+    }
+
+    /// Starts a worker in a control group.
+    #[must_use]
+    pub fn start_in(group: &Cgroup, config: &Path, log: PathBuf) -> Self {
+        let mut command = Command::new("sh");
+        command.args(["-c", r#"echo $$ >"$1" && exec "$2" start --config "$3""#, "sh"]);
+        command.arg(group.entrance()).arg(binary()).arg(config);
+        Self::spawn(command, log)
+    }
+
+    /// Most bytes of memory of its own that the process has held at a time.
+    #[must_use]
+    pub fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it is our child");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+        kib.unwrap_or_else(|| panic!("no peak in {status}")) << 10
     }
 
     fn spawn(mut command: Command, log: PathBuf) -> Self {

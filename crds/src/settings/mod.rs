@@ -182,7 +182,7 @@ impl Default for Breaker {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Memory {
-    /// Hard limit for records, buffers and files in memory, at least 8MiB.
+    /// Limit for records, buffers and files in memory, at least 8MiB; code, threads and heaps come beside it.
     /// Default: 60 % of the container's limit, 512MiB where there is none.
     pub budget: Option<Size>,
 }

@@ -4,11 +4,13 @@ use super::lane::{self, Message, Shared};
 use super::session::Session;
 use super::{Budget, mapping};
 use crate::cut::manifest::{MANIFEST_VERSION, Owner};
+use crate::files::Encoders;
 use crate::http::Surface;
 use crate::kafka::TopicPartition;
 use crate::kafka::client::{self, Context};
 use crate::kafka::connect::{Cluster, ConnectError, connect};
 use crate::kafka::poll::{Command, Delivery, Fatal, Poller, Pulse};
+use crate::kafka::raw;
 use crate::store::ledger::{Ledger, LedgerError, OnFault};
 use crate::store::{Gate, Guarantee, Store, StoreError};
 use crate::traces::Traces;
@@ -91,6 +93,7 @@ pub async fn start(
     surface: &Arc<Surface>,
     options: Options,
 ) -> Result<(Arc<Running>, oneshot::Receiver<Result<(), Fatal>>), StartError> {
+    raw::keep_heaps_small();
     let store = Store::open(&mapping::store_options(&settings)).map_err(|e| StartError::Settings(e.to_string()))?;
     let gate = Gate::new(mapping::breaker(&settings));
     surface.watches(gate.clone());
@@ -112,11 +115,13 @@ pub async fn start(
     info!(ledger = ledger.owner().ledger, place = ledger.store().describe(), guarantee, "ledger open");
     let (commands, orders) = channel();
     let budget = Arc::new(Budget::new(limit));
+    budget.add(mapping::reserved(&settings, limit));
     let shared = Arc::new(Shared {
         uploader: ledger.told_by(on_upload_fault(surface)),
         session: Arc::new(Session::new(Arc::clone(&consumer), ledger, Arc::clone(&settings))),
         rules,
         encoding: mapping::encoding(&settings, limit),
+        encoders: Encoders::within(limit / 4),
         orders: mapping::orders(&settings, limit),
         dead_letters: mapping::dead_letters(&settings, limit, metrics.copied.clone()),
         budget: Arc::clone(&budget),
@@ -189,10 +194,11 @@ async fn reach_kafka(
 ) -> Result<(Arc<BaseConsumer<Context>>, Cluster), StartError> {
     let mut failures = 0;
     let mut said = None;
-    client::warn_of_caps(&settings.kafka, budget / 16);
+    let prefetch = mapping::prefetch(budget);
+    client::warn_of_caps(&settings.kafka, prefetch);
     surface.waiting(format!("waiting for kafka at {}", settings.kafka.bootstrap_servers.join(",")));
     loop {
-        let consumer = client::consumer(&settings.kafka, budget / 16);
+        let consumer = client::consumer(&settings.kafka, prefetch);
         let consumer = consumer.map_err(|e| StartError::Settings(format!("kafka: {e}")))?;
         let (asked, wanted) = (Arc::clone(&consumer), Arc::clone(settings));
         let answer = tokio::task::spawn_blocking(move || {
