@@ -78,6 +78,7 @@ pub struct Running {
     guarantee: &'static str,
     lanes: Vec<JoinHandle<()>>,
     poller: Mutex<Option<JoinHandle<()>>>,
+    probing: tokio::task::AbortHandle,
 }
 
 struct Threads {
@@ -113,6 +114,8 @@ pub async fn start(
     let rules = Arc::new(mapping::rules(&settings));
     ledger.keep_rules(&rules).await;
     info!(ledger = ledger.owner().ledger, place = ledger.store().describe(), guarantee, "ledger open");
+    let own = ledger.clone();
+    let probing = tokio::spawn(async move { own.keep_probing().await }).abort_handle();
     let (commands, orders) = channel();
     let budget = Arc::new(Budget::new(limit));
     budget.add(mapping::reserved(&settings, limit));
@@ -146,7 +149,8 @@ pub async fn start(
     let poller = Poller::new(Arc::clone(&consumer), orders, deliver, common, settings.shutdown.deadline.as_duration());
     let (poller, threads) = start_poller(poller, &consumer, &settings, &cluster, &options)?;
     let pulse = Arc::clone(&surface.pulse);
-    let running = Arc::new(Running { shared, pulse, budget, guarantee, lanes, poller: Mutex::new(Some(poller)) });
+    let running =
+        Arc::new(Running { shared, pulse, budget, guarantee, lanes, poller: Mutex::new(Some(poller)), probing });
     surface.running(Arc::clone(&running));
     Ok((running, threads.ended))
 }
@@ -294,6 +298,7 @@ impl Running {
         while self.lanes.iter().any(|lane| !lane.is_finished()) {
             std::thread::sleep(Duration::from_millis(5));
         }
+        self.probing.abort();
     }
 
     /// True while every lane works: a lane that panicked holds partitions that nobody serves.
