@@ -10,7 +10,7 @@ OUT ?= out
 DENY_VERSION := 0.20.2
 DENY := $(EVENTSINK_CACHE)/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
 # Tests that keep every core busy run one at a time; the others mostly wait.
-HEAVY := lands_every_event survives_kill_nine two_owners
+HEAVY := lands_every_event survives_kill_nine two_owners stays_in_its_budget
 LIGHT := $(filter-out $(HEAVY),$(basename $(notdir $(wildcard e2e/tests/*.rs worker/tests/*.rs)))) \
   $(filter-out chaos,$(notdir $(patsubst %/main.rs,%,$(wildcard e2e/tests/*/main.rs worker/tests/*/main.rs))))
 RIGS := e2e/rigs/kafka e2e/rigs/s3 e2e/rigs/azure e2e/rigs/gcs e2e/rigs/python e2e/rigs/promtool

@@ -169,7 +169,7 @@ impl Kafka {
     /// cleaned is forgotten too. Only on a server of the test's own.
     pub fn seal_log(&self, topic: &str, partition: i32, end: i64) {
         self.stop();
-        let data = self.held().folder().join("data");
+        let data = self.held().folder().join("data/1");
         let segment = data.join(format!("{topic}-{partition}/{end:020}.log"));
         std::fs::write(&segment, "").unwrap_or_else(|error| panic!("cannot write {}: {error}", segment.display()));
         // Not there before the first cleaning.

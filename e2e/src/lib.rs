@@ -4,6 +4,7 @@
 //! store, in the log and in its exit code. Helpers panic with the whole story; there is nobody to hand an error to.
 
 pub mod azure;
+pub mod cgroup;
 pub mod collector;
 pub mod folder;
 pub mod gcs;
@@ -22,6 +23,7 @@ pub mod verify;
 pub mod worker;
 
 pub use azure::Azure;
+pub use cgroup::Cgroup;
 pub use gcs::Gcs;
 pub use kafka::{Access, Kafka, Mechanism};
 pub use mix::Mix;

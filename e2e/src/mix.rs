@@ -33,6 +33,10 @@ pub struct Mix {
     pub invalid_per_thousand: u64,
     /// Days over which the events' `time` is spread: so many date folders.
     pub days: u32,
+    /// Schema versions that the events name in turn: so many version folders. 0 names none.
+    pub versions: u32,
+    /// Bytes that the data has beyond its usual ones, which do not shrink much.
+    pub padding: usize,
     /// Records per second; `None` is as fast as the broker takes them.
     pub pace: Option<u32>,
 }
@@ -41,7 +45,7 @@ impl Mix {
     /// Records over so many partitions: 1 % invalid, one day, as fast as possible.
     #[must_use]
     pub fn of(records: u64, partitions: u32) -> Self {
-        Self { seed: 1, records, partitions, invalid_per_thousand: 10, days: 1, pace: None }
+        Self { seed: 1, records, partitions, invalid_per_thousand: 10, days: 1, versions: 0, padding: 0, pace: None }
     }
 }
 
@@ -89,7 +93,8 @@ pub fn sample(mix: &Mix, index: u64) -> Sample {
     let event = Event {
         id: format!("{:x}-{index}", mix.seed),
         time: time(index, mix.days),
-        payload: payload(&mut dice, index),
+        version: version(index, mix),
+        payload: payload(&mut dice, index, mix.padding),
         shape: dice.below(16),
         binary: dice.below(2) == 0,
     };
@@ -110,6 +115,7 @@ pub fn sample(mix: &Mix, index: u64) -> Sample {
 struct Event {
     id: String,
     time: String,
+    version: Option<String>,
     payload: String,
     shape: u64,
     binary: bool,
@@ -134,6 +140,7 @@ impl Event {
             .filter(|(name, _)| *name != without)
             .map(|(name, value)| (*name, Some(value.as_bytes().to_vec())))
             .collect();
+        headers.extend(self.version.as_ref().map(|version| ("ce_schemaversion", Some(version.clone().into_bytes()))));
         headers.push(("trace", None));
         headers.extend(content_type.map(|value| ("content-type", Some(value.as_bytes().to_vec()))));
         headers
@@ -169,7 +176,9 @@ impl Event {
 
     fn body(&self, specversion: &str, source: &str, members: &str) -> Vec<u8> {
         let (id, time) = (&self.id, &self.time);
-        format!(r#"{{"specversion":"{specversion}","id":"{id}","source":"{source}","type":"{TYPE}","time":"{time}"{members}}}"#)
+        let version =
+            self.version.as_ref().map_or_else(String::new, |version| format!(r#","schemaversion":"{version}""#));
+        format!(r#"{{"specversion":"{specversion}","id":"{id}","source":"{source}","type":"{TYPE}","time":"{time}"{version}{members}}}"#)
             .into_bytes()
     }
 
@@ -211,8 +220,14 @@ fn time(index: u64, days: u32) -> String {
     format!("2025-01-{:02}T{hours:02}:{minutes:02}:{seconds:02}.{millis:03}Z", 21 - day % 20)
 }
 
+/// Days take turns from record to record, and versions after each round of days.
+fn version(index: u64, mix: &Mix) -> Option<String> {
+    let number = (index / u64::from(mix.days.max(1))).checked_rem(mix.versions.into())?;
+    Some(format!("v{}", number + 1))
+}
+
 /// About 400 bytes of JSON whose exact spelling no parser gives back: spacing, `1e400`, a repeated key.
-fn payload(dice: &mut Dice, index: u64) -> String {
+fn payload(dice: &mut Dice, index: u64, padding: usize) -> String {
     let mut text =
         format!(r#"{{"order": {index}, "big":1e400, "twice":1,"twice":2, "note":"Gr\u00fc\u00dfe", "lines":["#);
     for line in 0..6 {
@@ -220,7 +235,12 @@ fn payload(dice: &mut Dice, index: u64) -> String {
         let comma = if line == 0 { "" } else { ", " };
         text.push_str(&format!(r#"{comma}{{"sku":"{sku:016x}","count":{count},"price":{}.50}}"#, count * 3));
     }
-    text.push_str("]}");
+    text.push(']');
+    if padding > 0 {
+        let noise: Vec<u8> = (0..padding / 4 * 3).map(|_| dice.below(256) as u8).collect();
+        text.push_str(&format!(r#","noise":"{}""#, STANDARD.encode(noise)));
+    }
+    text.push('}');
     text
 }
 

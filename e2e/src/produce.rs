@@ -36,6 +36,7 @@ pub fn produce(kafka: &Kafka, topic: &str, mix: &Mix, list: &Path) -> Produced {
         .set("enable.idempotence", "true")
         .set("linger.ms", "20")
         .set("compression.type", "zstd")
+        .set("message.max.bytes", (1_000_000 + mix.padding * 2).to_string())
         .create_with_context(Confirmations(Arc::clone(&lines)))
         .unwrap_or_else(|error| panic!("cannot make a producer: {error}"));
     let start = Instant::now();

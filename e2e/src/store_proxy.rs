@@ -1,4 +1,4 @@
-//! A proxy in front of an S3 server that fails as a test asks: it refuses, delays, throttles, drops the request, or lets
+//! A proxy in front of an S3 server that fails as a test asks: it refuses, lets it wait, or lets
 //! the write land and drops the answer. Passes bytes on as they are, so signatures stay valid; knows of S3 only that
 //! the path names the object. One request per connection.
 
@@ -46,13 +46,10 @@ pub enum Fault {
     Refuse(u16),
     /// It lands, and is answered with this status all the same.
     LandAndRefuse(u16),
-    /// It does not land, and the connection ends without an answer.
-    Drop,
     /// It lands, and the connection ends without an answer.
     LandAndDrop,
-    /// It lands so much later.
-    Delay(Duration),
-    /// Its body passes at so many bytes per second, a rate that all requests of the rule share.
+    /// It is read at full speed, and lands when it would be through at so many bytes per second, a rate that all
+    /// requests of the rule share: to the client, a late answer.
     Throttle(u64),
     /// It waits before it lands: [`StoreProxy::release`] lets it pass, any other change of the rules drops it.
     Hold,
@@ -69,8 +66,6 @@ pub struct Rule {
     pub fault: Fault,
     /// Share of them that it happens to, in percent.
     pub percent: u8,
-    /// How many pass before the first that it happens to.
-    pub skip: u64,
     /// How many it happens to at most.
     pub times: u64,
 }
@@ -79,13 +74,7 @@ impl Rule {
     /// Every matching request.
     #[must_use]
     pub fn every(matches: Matches, fault: Fault) -> Self {
-        Self { matches, fault, percent: 100, skip: 0, times: u64::MAX }
-    }
-
-    /// The first matching request alone.
-    #[must_use]
-    pub fn first(matches: Matches, fault: Fault) -> Self {
-        Self { times: 1, ..Self::every(matches, fault) }
+        Self { matches, fault, percent: 100, times: u64::MAX }
     }
 
     /// A share of the matching requests, in percent.
@@ -134,7 +123,6 @@ struct State {
 
 #[derive(Debug, Default)]
 struct Progress {
-    matched: u64,
     applied: u64,
     busy_until: Option<Instant>,
 }
@@ -217,9 +205,8 @@ impl Shared {
                 self.land(&request)?;
                 client.write_all(&refusal(status))?;
             }
-            Fault::Drop => {}
             Fault::LandAndDrop => drop(self.land(&request)?),
-            Fault::Delay(_) | Fault::Throttle(_) => {
+            Fault::Throttle(_) => {
                 thread::sleep(wait);
                 return self.pass(&request, &mut client);
             }
@@ -269,9 +256,8 @@ impl Shared {
             if !rule.matches.holds(&request.method, &request.path) {
                 continue;
             }
-            progress.matched += 1;
             let chosen = next(&mut state.seed) % 100 < u64::from(rule.percent);
-            if !chosen || progress.matched <= rule.skip || progress.applied >= rule.times {
+            if !chosen || progress.applied >= rule.times {
                 continue;
             }
             progress.applied += 1;
@@ -292,7 +278,6 @@ impl Progress {
     /// How long a request of so many bytes waits.
     fn wait(&mut self, fault: Fault, bytes: usize) -> Duration {
         match fault {
-            Fault::Delay(wait) => wait,
             Fault::Throttle(rate) => {
                 let now = Instant::now();
                 let begins = self.busy_until.map_or(now, |until| until.max(now));
@@ -414,9 +399,7 @@ mod tests {
     fn each_fault_lands_or_not_and_answers_as_it_says() {
         assert_eq!(under(Fault::Refuse(503)), ("HTTP/1.1 503 SlowDown".into(), 0));
         assert_eq!(under(Fault::LandAndRefuse(503)), ("HTTP/1.1 503 SlowDown".into(), 1));
-        assert_eq!(under(Fault::Drop), (String::new(), 0));
         assert_eq!(under(Fault::LandAndDrop), (String::new(), 1));
-        assert_eq!(under(Fault::Delay(Duration::from_millis(1))), (OK.into(), 1));
         assert_eq!(under(Fault::Throttle(1_000_000)), (OK.into(), 1));
     }
 
@@ -437,12 +420,12 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_skips_and_ends_as_it_says() {
+    fn a_rule_ends_as_it_says() {
         let (proxy, landed) = proxy();
-        proxy.set(&[Rule { skip: 1, times: 2, ..Rule::every(Matches::Put, Fault::Drop) }]);
+        proxy.set(&[Rule { times: 2, ..Rule::every(Matches::Put, Fault::LandAndDrop) }]);
         let answers: Vec<_> = (0..5).map(|_| put(&proxy, "/b/x")).collect();
-        assert_eq!(answers, [OK, "", "", OK, OK]);
-        assert_eq!((landed.load(Ordering::SeqCst), proxy.faults(), proxy.done().requests), (3, 2, 5));
+        assert_eq!(answers, ["", "", OK, OK, OK]);
+        assert_eq!((landed.load(Ordering::SeqCst), proxy.faults(), proxy.done().requests), (5, 2, 5));
     }
 
     #[test]
@@ -454,7 +437,7 @@ mod tests {
             (Fault::LandAndHold, false, "", 1),
         ] {
             let (proxy, landed) = proxy();
-            proxy.set(&[Rule::first(Matches::Put, fault)]);
+            proxy.set(&[Rule::every(Matches::Put, fault)]);
             let got = thread::scope(|scope| {
                 let waiting = scope.spawn(|| put(&proxy, "/b/x"));
                 crate::patiently(Duration::from_secs(10), "it is on hold", || {

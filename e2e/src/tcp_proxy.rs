@@ -1,11 +1,10 @@
-//! A proxy of connections, whatever is spoken on them, that can go silent as a cut cable does, refuse as a dead host
-//! does, or become slow.
+//! A proxy of connections, whatever is spoken on them, that can go silent as a cut cable does, or refuse as a dead host
+//! does.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
 
 /// Bytes that pass at a time.
 const PIECE: usize = 16 << 10;
@@ -19,8 +18,6 @@ pub enum Line {
     Silent,
     /// Every connection is closed, and so is each new one.
     Refused,
-    /// So many bytes per second pass on each connection and way.
-    Slow(u32),
 }
 
 #[derive(Debug)]
@@ -99,7 +96,7 @@ impl Shared {
     fn pass(&self, mut from: TcpStream, mut to: TcpStream) {
         let mut piece = vec![0; PIECE];
         while let Ok(read @ 1..) = from.read(&mut piece) {
-            self.wait(read);
+            self.wait();
             if to.write_all(&piece[..read]).is_err() {
                 break;
             }
@@ -110,18 +107,16 @@ impl Shared {
         }
     }
 
-    /// Waits until so many bytes may pass.
-    fn wait(&self, bytes: usize) {
-        let state = self.changed.wait_while(self.state(), |state| state.line == Line::Silent);
-        let line = state.unwrap_or_else(PoisonError::into_inner).line;
-        if let Line::Slow(rate) = line {
-            thread::sleep(Duration::from_secs_f64(bytes as f64 / f64::from(rate)));
-        }
+    /// Waits until bytes may pass.
+    fn wait(&self) {
+        drop(self.changed.wait_while(self.state(), |state| state.line == Line::Silent));
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     /// A proxy before a server that answers each byte with the next one, and a client of it.

@@ -8,8 +8,13 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::cgroup::Cgroup;
 use crate::http;
 use crate::rig::patiently;
+
+/// What a worker may hold beside its byte budget, in bytes: code, librdkafka, one fetch of each kind, the slack of the
+/// allocator.
+pub const BESIDE_BUDGET: u64 = 192 << 20;
 
 /// How a command ended.
 #[derive(Debug, Clone)]
@@ -108,6 +113,24 @@ impl Worker {
         command.arg(r#"mount -t tmpfs -o "size=$1" none "$2" && exec "$3" start --config "$4""#).arg("sh");
         command.arg(size.to_string()).arg(folder).arg(binary()).arg(config);
         Self::spawn(command, log)
+    }
+
+    /// Starts a worker in a control group.
+    #[must_use]
+    pub fn start_in(group: &Cgroup, config: &Path, log: PathBuf) -> Self {
+        let mut command = Command::new("sh");
+        command.args(["-c", r#"echo $$ >"$1" && exec "$2" start --config "$3""#, "sh"]);
+        command.arg(group.entrance()).arg(binary()).arg(config);
+        Self::spawn(command, log)
+    }
+
+    /// Most bytes of memory of its own that the process has held at a time.
+    #[must_use]
+    pub fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it is our child");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+        kib.unwrap_or_else(|| panic!("no peak in {status}")) << 10
     }
 
     fn spawn(mut command: Command, log: PathBuf) -> Self {
@@ -212,11 +235,28 @@ impl Worker {
         assert!(sent.is_ok_and(|status| status.success()), "cannot send SIG{name} to the worker");
     }
 
-    /// Memory that the process holds, in bytes; 0 when it has ended.
+    /// The most memory that the process ever held, in bytes; 0 when it has ended.
+    #[must_use]
+    pub fn peak_bytes(&self) -> u64 {
+        self.memory("VmHWM:")
+    }
+
+    /// Memory that the process holds now, in bytes; 0 when it has ended.
     #[must_use]
     pub fn resident_bytes(&self) -> u64 {
+        self.memory("VmRSS:")
+    }
+
+    /// Panics when the process ever held more than its byte budget and [`BESIDE_BUDGET`].
+    pub fn assert_memory_within(&self, budget: u64) {
+        let peak = self.peak_bytes();
+        println!("{} MiB at most, {} of them the budget", peak >> 20, budget >> 20);
+        assert!(peak > 0 && peak <= budget + BESIDE_BUDGET, "{} MiB at most", peak >> 20);
+    }
+
+    fn memory(&self, field: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let line = status.lines().find_map(|line| line.strip_prefix(field));
         let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
         kib.unwrap_or_default() << 10
     }

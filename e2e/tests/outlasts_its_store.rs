@@ -108,6 +108,7 @@ fn an_outage_of_the_store_costs_no_restart_no_rebalance_and_no_event() {
     assert_eq!(failures, (last.probes - opened.probes) as f64, "only probes were sent: {opened:?}, {last:?}");
     assert!(failures > 0.0, "nobody looked whether the store is back");
 
+    worker.assert_memory_within(8 << 20);
     server.start_again();
     patiently(Duration::from_secs(120), "the group has committed everything", || {
         worker.assert_alive();
@@ -118,6 +119,7 @@ fn an_outage_of_the_store_costs_no_restart_no_rebalance_and_no_event() {
     assert_eq!(health(&worker).1["storage"], "ok");
     assert_eq!(worker.metric("eventsink_rebalances_total"), rebalances, "the group was rebalanced");
     assert_eq!(members(kafka, &topic), group, "the worker left its group");
+    worker.assert_memory_within(8 << 20);
     let report = verify(&list, &topic, &target);
     assert_eq!(report.rows + report.dead, records);
     worker::audit(&config);

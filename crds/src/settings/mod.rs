@@ -152,7 +152,8 @@ impl Default for Retry {
 pub struct Breaker {
     /// Requests of this past time are judged, 1s to 1h. Default: `60s`.
     pub window: Span,
-    /// Fewer requests in the window are not judged, at least 1. Default: 3.
+    /// Fewer requests in the window are not judged, at least 1; so many failures in a row open it in any case.
+    /// Default: 3.
     #[serde(with = "text::count")]
     pub min_requests: u64,
     /// It opens when so large a share of them failed, more than 0%. One refusal of keys or of the bucket opens it
@@ -182,7 +183,7 @@ impl Default for Breaker {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Memory {
-    /// Hard limit for records, buffers and files in memory, at least 8MiB.
+    /// Limit for records, buffers and files in memory, at least 8MiB; code, threads and heaps come beside it.
     /// Default: 60 % of the container's limit, 512MiB where there is none.
     pub budget: Option<Size>,
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use eventsink_e2e::{
     Access, Fault, Kafka, Matches, Mix, Rule, S3, Target, Worker, Workspace, folder, patiently, produce, settings,
@@ -207,8 +208,9 @@ fn row_09_sigterm_while_the_store_never_answers() {
     let mut worker = scene.start();
     scene.produce(RECORDS, None);
     scene.wait_for_faults(1);
-    let ended = worker.terminate();
-    assert!(ended.code().is_some(), "it ends by itself: {ended}");
+    let began = Instant::now();
+    assert_eq!(worker.terminate().code(), Some(0), "an end at the deadline is orderly too:\n{}", worker.log());
+    assert!(began.elapsed() < Duration::from_secs(30), "it ended {:?} after SIGTERM", began.elapsed());
     let (manifests, planned) = (scene.manifests(), scene.planned());
     scene.proxy.heal();
     let successor = scene.start();

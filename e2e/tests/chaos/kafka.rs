@@ -48,11 +48,14 @@ fn row_12_the_coordinator_restarts() {
     scene.prove(vec![worker]);
 }
 
-/// A cut of 15 s instead of two minutes: more than twice the session timeout, after which the group has given the
-/// partitions away, and nothing in the worker waits longer than that for anything else.
-const CUT: Duration = Duration::from_secs(15);
+/// Longer than librdkafka waits for an answer (`socket.timeout.ms`, 60 s) before it gives a connection up.
+const SILENCE: Duration = Duration::from_secs(80);
+/// More than twice the session timeout: the group has given the partitions away. A refusal is known at once, so that
+/// nothing else waits for longer.
+const REFUSAL: Duration = Duration::from_secs(15);
+const PACE: u32 = 500;
 
-fn cut_off(stem: &str, line: Line) {
+fn cut_off(stem: &str, line: Line, lasts: Duration) {
     let proxy = TcpProxy::start();
     let kafka = Kafka::behind(&proxy);
     let mut scene = Scene::new(&kafka, stem, 3);
@@ -61,7 +64,8 @@ fn cut_off(stem: &str, line: Line) {
     scene.settings["kafka"]["consumer"] = consumer;
     let mut worker = scene.start();
     worker.wait_until_ready();
-    let mix = Mix { pace: Some(500), ..Mix::of(12_000, 3) };
+    // More than the cut lasts, so that there is something to read all the while.
+    let mix = Mix { pace: Some(PACE), ..Mix::of(u64::from(PACE) * (lasts.as_secs() + 10), 3) };
     let (topic, list) = (scene.topic.clone(), scene.list());
     thread::scope(|scope| {
         let producing = scope.spawn(|| produce(&kafka, &topic, &mix, &list));
@@ -70,7 +74,7 @@ fn cut_off(stem: &str, line: Line) {
             written => Err(format!("{written:?}")),
         });
         proxy.set(line);
-        stays_healthy(&mut worker, "a cut network", CUT);
+        stays_healthy(&mut worker, "a cut network", lasts);
         let before = committed(&kafka, &topic);
         stays_healthy(&mut worker, "a cut network", Duration::from_secs(1));
         assert_eq!(committed(&kafka, &topic), before, "the network is cut");
@@ -86,10 +90,10 @@ fn committed(kafka: &Kafka, topic: &str) -> i64 {
 
 #[test]
 fn row_13_the_network_is_silent_past_the_session() {
-    cut_off("row-13-silent", Line::Silent);
+    cut_off("row-13-silent", Line::Silent, SILENCE);
 }
 
 #[test]
 fn row_13_the_network_refuses_past_the_session() {
-    cut_off("row-13-refused", Line::Refused);
+    cut_off("row-13-refused", Line::Refused, REFUSAL);
 }

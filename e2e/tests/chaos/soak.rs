@@ -4,6 +4,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use eventsink_e2e::store_proxy::Done;
 use eventsink_e2e::{Fault, Kafka, Matches, Mix, Rule, Worker, patiently};
 use serde_json::json;
 
@@ -18,21 +19,25 @@ const SHORT_STOP: Duration = Duration::from_millis(700);
 
 #[test]
 fn soak_plain() {
-    Soak::new("soak").run(|_, _| {});
+    let _ = Soak::new("soak").run(|_, _| {});
 }
 
 #[test]
 fn soak_on_a_store_that_fails() {
     let soak = Soak::new("soak-store");
-    soak.scene
-        .proxy
-        .set(&[Rule::share(5, Matches::Any, Fault::Refuse(503)), Rule::share(2, Matches::Any, Fault::LandAndDrop)]);
-    soak.run(|_, _| {});
+    let faults = [Fault::Refuse(503), Fault::LandAndDrop];
+    soak.scene.proxy.set(&[Rule::share(5, Matches::Any, faults[0]), Rule::share(2, Matches::Any, faults[1])]);
+    let done = soak.run(|_, _| {});
+    for fault in faults {
+        let met = done.faults.iter().filter(|(met, _)| *met == fault).count() as u64;
+        // One percent of the requests at least, for the shares are drawn by chance.
+        assert!(met > 0 && met * 100 >= done.requests, "{met} of {} requests met {fault:?}", done.requests);
+    }
 }
 
 #[test]
 fn soak_with_a_group_that_forgets() {
-    Soak::new("soak-group").run(|soak, fault| {
+    let _ = Soak::new("soak-group").run(|soak, fault| {
         let group = soak.scene.topic.clone();
         let fifth = (soak.faults / 5).max(1);
         match (fault % fifth, fault / fifth) {
@@ -65,7 +70,7 @@ impl Soak {
     }
 
     /// Faults for as long as the producer needs, then the proof; `before` sees the number of each fault before it.
-    fn run(mut self, before: impl Fn(&mut Self, u64)) {
+    fn run(mut self, before: impl Fn(&mut Self, u64)) -> Done {
         (0..3).for_each(|_| self.start());
         let seconds = PERIOD.as_secs_f64() * self.faults as f64;
         let pace = (self.events as f64 / seconds).ceil() as u32;
@@ -82,12 +87,15 @@ impl Soak {
         assert_eq!(self.scene.listed(), (produced.rows, produced.dead), "the list is whole");
         self.go_on();
         let workers = self.workers.drain(..).map(|(worker, _)| worker).collect();
-        let shown = self.scene.proxy.faults();
-        println!(
-            "{} events, {} faults, {shown} requests failed; seed by EVENTSINK_SOAK_SEED",
-            self.events, self.faults
-        );
         self.scene.prove(workers);
+        let done = self.scene.proxy.done();
+        println!(
+            "{} events, {} faults, {} requests failed; seed by EVENTSINK_SOAK_SEED",
+            self.events,
+            self.faults,
+            done.faults.len()
+        );
+        done
     }
 
     fn start(&mut self) {

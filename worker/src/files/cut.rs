@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::columns::{Columns, DeadColumns, DeadRow, EventColumns, EventRow};
 use super::digest::Canon;
-use super::encoder::Profile;
+use super::encoder::{Encoders, Profile};
 use super::file::{OpenFile, Setting};
 use super::footer::{FileFacts, key_values};
 use super::path::{self, FileName, Place, UNDATED};
@@ -24,6 +24,7 @@ pub struct CutWriter {
     rules: Arc<Rules>,
     identity: Arc<Identity>,
     profile: Profile,
+    encoders: Arc<Encoders>,
     events: Slots<EventColumns>,
     dead: Slots<DeadColumns>,
     canon: Canon,
@@ -70,6 +71,7 @@ impl CutWriter {
     pub fn new(rules: Arc<Rules>, identity: Arc<Identity>, encoding: Encoding) -> Self {
         Self {
             profile: Profile::new(&rules, encoding),
+            encoders: Encoders::within(usize::MAX),
             rules,
             identity,
             events: Slots::new(),
@@ -105,6 +107,13 @@ impl CutWriter {
         Ok(writer)
     }
 
+    /// Takes places for encoders from those of the process; by itself a writer takes what it wants.
+    #[must_use]
+    pub fn sharing(mut self, encoders: &Arc<Encoders>) -> Self {
+        self.encoders = Arc::clone(encoders);
+        self
+    }
+
     /// Adds the row of an event. Records must come in the order of their offsets.
     pub fn event(&mut self, record: &Record<'_>, event: &Event<'_>) -> Result<(), EncodeError> {
         self.accept_offset(record.offset)?;
@@ -120,7 +129,7 @@ impl CutWriter {
         };
         self.events.latest = at;
         let slot = &mut self.events.all[at];
-        let setting = Setting { identity: &self.identity, profile: &self.profile };
+        let setting = Setting { identity: &self.identity, profile: &self.profile, encoders: &self.encoders };
         let row = EventRow { record, event, columns: &rules.columns };
         add(slot, (row, record), &mut self.canon, &setting)?;
         Ok(())
@@ -138,7 +147,7 @@ impl CutWriter {
         };
         self.dead.latest = at;
         let slot = &mut self.dead.all[at];
-        let setting = Setting { identity: &self.identity, profile: &self.profile };
+        let setting = Setting { identity: &self.identity, profile: &self.profile, encoders: &self.encoders };
         add(slot, (DeadRow { record, reason, detail }, record), &mut self.canon, &setting)?;
         Ok(())
     }
@@ -173,7 +182,7 @@ impl CutWriter {
             rules: &self.rules,
             digest: &self.rules.digest(),
             close,
-            setting: Setting { identity: &self.identity, profile: &self.profile },
+            setting: Setting { identity: &self.identity, profile: &self.profile, encoders: &self.encoders },
         };
         let events = self.events.all.into_iter().map(|slot| end.file(slot));
         let dead = self.dead.all.into_iter().map(|slot| end.file(slot));

@@ -1,18 +1,23 @@
 //! One file while its rows arrive: builders, then the pages or blocks of its format, then the finished bytes. Knows
 //! how much it holds at every moment; decides nothing about where rows belong.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::columns::Columns;
 use super::digest::{Canon, RowDigest};
-use super::encoder::{Encoder, KeyValues, Profile};
+use super::encoder::{Encoder, EncoderPlace, Encoders, KeyValues, Profile};
 use super::{EncodeError, Identity};
 use crate::events::Record;
 
-/// Rows in builders before they are encoded.
-const BATCH_ROWS: usize = 8192;
-/// Bytes in builders before they are encoded; small, because each of many open files has its own.
+/// Bytes in builders before they are encoded, where the file has an encoder or gets a place for one; small, because
+/// each of many open files has its own.
 const BATCH_BYTES: usize = 256 << 10;
+/// Bytes in builders that shrink by more than an encoder takes: they are encoded without a place.
+const BULK_BYTES: usize = 4 << 20;
+/// Bytes of an open file with a row or without: builders, their least buffers, the digest.
+const FILE_OVERHEAD: usize = 8 << 10;
 /// Largest row: a Parquet page counts its bytes in 31 bits and holds at least a row.
 pub(super) const ROW_LIMIT: usize = 1 << 30;
 /// Bytes a row takes in builders beyond its values: offsets and validity of all columns.
@@ -24,6 +29,7 @@ const GUESSED_RATIO: usize = 3;
 pub(super) struct Setting<'a> {
     pub identity: &'a Identity,
     pub profile: &'a Profile,
+    pub encoders: &'a Arc<Encoders>,
 }
 
 /// A file that takes rows.
@@ -31,6 +37,7 @@ pub(super) struct Setting<'a> {
 pub(super) struct OpenFile<C> {
     columns: C,
     encoder: Option<Box<dyn Encoder>>,
+    place: Option<EncoderPlace>,
     digest: RowDigest,
     /// Number of rows.
     pub rows: u64,
@@ -40,7 +47,6 @@ pub(super) struct OpenFile<C> {
     pub last: i64,
     /// Kafka timestamp of the first row in milliseconds.
     pub timestamp: Option<i64>,
-    pending_rows: usize,
     pending_bytes: usize,
     /// Bytes of builders that are encoded.
     taken_bytes: usize,
@@ -53,7 +59,7 @@ impl<C: Columns> OpenFile<C> {
     pub(super) fn push(
         &mut self,
         (row, record): (C::Row<'_>, &Record<'_>),
-        canon: &Canon,
+        canon: &mut Canon,
         setting: &Setting<'_>,
     ) -> Result<(), EncodeError> {
         if canon.len() > ROW_LIMIT {
@@ -63,16 +69,24 @@ impl<C: Columns> OpenFile<C> {
             self.first = record.offset;
             self.timestamp = record.timestamp;
         }
-        self.columns.push(row);
         self.digest.row(canon);
+        self.pending_bytes += canon.len() + ROW_OVERHEAD;
+        // Before the row is written a second time.
+        canon.clear();
+        self.columns.push(row);
         self.rows += 1;
         self.last = record.offset;
-        self.pending_rows += 1;
-        self.pending_bytes += canon.len() + ROW_OVERHEAD;
-        if self.pending_rows >= BATCH_ROWS || self.pending_bytes >= BATCH_BYTES {
+        if self.pending_bytes >= BATCH_BYTES && self.may_encode(setting.encoders) {
             self.flush(setting)?;
         }
         Ok(())
+    }
+
+    fn may_encode(&mut self, encoders: &Arc<Encoders>) -> bool {
+        if self.encoder.is_none() && self.place.is_none() {
+            self.place = encoders.place();
+        }
+        self.encoder.is_some() || self.place.is_some() || self.pending_bytes >= BULK_BYTES
     }
 
     fn flush(&mut self, setting: &Setting<'_>) -> Result<(), EncodeError> {
@@ -85,14 +99,12 @@ impl<C: Columns> OpenFile<C> {
         self.encoded_bytes = encoder.encoded();
         self.encoder_bytes = encoder.memory();
         self.taken_bytes += std::mem::take(&mut self.pending_bytes);
-        self.pending_rows = 0;
         Ok(())
     }
 
-    /// Bytes held: builders, and what is encoded. A quarter is added to what grows by doubling, as in
-    /// [`Encoder::memory`].
+    /// Bytes held: builders, which grow by doubling, and what is encoded.
     pub(super) fn memory(&self) -> usize {
-        self.pending_bytes * 5 / 4 + self.encoder_bytes
+        FILE_OVERHEAD + self.pending_bytes * 3 / 2 + self.encoder_bytes
     }
 
     /// Bytes of the file if it ended now; what is still in builders is taken to shrink as the rest did.
@@ -113,7 +125,7 @@ impl<C: Columns> OpenFile<C> {
 
     /// Ends the file with `footer` as its key/values.
     pub(super) fn finish(mut self, footer: KeyValues, setting: &Setting<'_>) -> Result<Bytes, EncodeError> {
-        if self.pending_rows > 0 {
+        if self.pending_bytes > 0 {
             self.flush(setting)?;
         }
         let encoder = match self.encoder {

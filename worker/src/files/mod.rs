@@ -27,6 +27,7 @@ pub use eventsink_crds::settings::Compression;
 
 pub use cut::{CutWriter, empty_file};
 pub use digest::ROW_DIGEST;
+pub use encoder::Encoders;
 pub use footer::{Footer, TAIL_HINT, TailError, footer_of, footer_of_header, read_footer, read_metadata};
 pub use letters::{DeadLetter, dead_letters};
 pub use read::{Batches, ReadError, RowsRead, batches, caught, read_rows};

@@ -11,11 +11,7 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 
 use super::EncodeError;
-use super::encoder::{Encoder, KeyValues};
-
-/// Codec contexts and hash tables of an open row group, which the encoder does not count. Measured as
-/// resident memory with 60 files open.
-const WRITER_OVERHEAD: usize = 3 << 19;
+use super::encoder::{ENCODER_BYTES, Encoder, KeyValues};
 
 /// A Parquet file that takes rows.
 pub(super) struct ParquetEncoder {
@@ -54,6 +50,11 @@ impl Encoder for ParquetEncoder {
     fn write(&mut self, batch: &RecordBatch) -> Result<(), EncodeError> {
         self.writer.write(batch)?;
         if self.writer.in_progress_size() >= self.row_group_bytes {
+            // Address space for all of a large file, which becomes memory as it is used: growing a file of 100 MiB
+            // step by step would hold it twice at each.
+            if self.writer.bytes_written() < self.row_group_bytes {
+                self.writer.inner_mut().reserve_exact(3 * self.row_group_bytes);
+            }
             self.flush_row_group()?;
         }
         Ok(())
@@ -64,7 +65,7 @@ impl Encoder for ParquetEncoder {
     }
 
     fn memory(&self) -> usize {
-        self.writer.bytes_written() + self.writer.memory_size() * 5 / 4 + WRITER_OVERHEAD
+        self.writer.bytes_written() + self.writer.memory_size() * 5 / 4 + ENCODER_BYTES
     }
 
     fn finish(mut self: Box<Self>, footer: KeyValues) -> Result<Bytes, EncodeError> {
@@ -72,6 +73,11 @@ impl Encoder for ParquetEncoder {
         for (name, value) in footer {
             self.writer.append_key_value_metadata(KeyValue::new(name, value));
         }
-        Ok(self.writer.into_inner()?.into())
+        let mut body = self.writer.into_inner()?;
+        // Thousands of small files would hold as many slacks.
+        if body.capacity() > body.len() * 2 {
+            body.shrink_to_fit();
+        }
+        Ok(body.into())
     }
 }

@@ -29,3 +29,11 @@ impl fmt::Display for TopicPartition {
         write!(f, "{}[{}]", self.topic, self.partition)
     }
 }
+
+fn named((topic, partition): (String, i32)) -> TopicPartition {
+    TopicPartition { topic: topic.into(), partition }
+}
+
+fn names(partitions: &[TopicPartition]) -> String {
+    partitions.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+}

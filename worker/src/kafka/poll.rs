@@ -3,11 +3,11 @@
 
 mod places;
 
-use super::TopicPartition;
 use super::batch::Batch;
 use super::client::Context;
 pub use super::pulse::Pulse;
 use super::raw::{self, Event, Fault, Kind, Queue, RawRecord};
+use super::{TopicPartition, named, names};
 use crate::runtime::Budget;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::RDKafkaErrorCode;
@@ -25,8 +25,12 @@ const POLL: Duration = Duration::from_millis(20);
 const BATCH_BYTES: usize = 256 << 10;
 /// A batch is handed over at this many records.
 const BATCH_RECORDS: usize = 1024;
+/// All batches are handed over at this size together, since the budget does not know of them before.
+const PENDING_BYTES: usize = 4 << 20;
 /// Positions and watermarks are told this often.
 const POSITIONS: Duration = Duration::from_millis(500);
+/// What the process really holds is looked at this often.
+const MEASURE: Duration = Duration::from_millis(50);
 /// Where fetching begins until the start is known. Never a logical offset: when a seek overtakes the answer to its
 /// look-up, librdkafka looks it up again half a second later and reads on from there, past everything between.
 const PARKED: Offset = Offset::Offset(0);
@@ -179,8 +183,8 @@ pub struct Poller {
     /// By the address of a topic's handle, which lives as long as a partition of it is assigned.
     names: HashMap<(usize, i32), TopicPartition>,
     choked: bool,
-    /// Some slot has records that were not handed over.
-    pending: bool,
+    /// Bytes copied into batches since all were handed over.
+    pending: usize,
     seek_again: Option<Instant>,
     stopping: bool,
 }
@@ -213,7 +217,7 @@ impl Poller {
             abandoned: HashMap::new(),
             names: HashMap::new(),
             choked: false,
-            pending: false,
+            pending: 0,
             seek_again: None,
             stopping: false,
         }
@@ -229,7 +233,7 @@ impl Poller {
             self.consumer.assign(&list).map_err(|e| Fatal(e.to_string()))?;
             self.assigned(assign);
         }
-        let mut told = Instant::now();
+        let (mut told, mut measured) = (Instant::now(), Instant::now());
         loop {
             self.pulse.beat.store(self.started.elapsed().as_millis() as u64, Ordering::Relaxed);
             while let Ok(command) = self.commands.try_recv() {
@@ -241,8 +245,14 @@ impl Poller {
                 return self.close();
             }
             self.seek_pending();
+            if measured.elapsed() >= MEASURE {
+                measured = Instant::now();
+                if self.budget.measure() {
+                    raw::give_back();
+                }
+            }
             self.breathe();
-            match self.queue.poll(if self.pending { Duration::ZERO } else { POLL }) {
+            match self.queue.poll(if self.pending > 0 { Duration::ZERO } else { POLL }) {
                 Some(event) => self.event(&event)?,
                 None => self.flush(),
             }
@@ -298,14 +308,18 @@ impl Poller {
         self.pulse.records.fetch_add(1, Ordering::Relaxed);
         self.pulse.bytes.fetch_add(size as u64, Ordering::Relaxed);
         slot.batch.push(record);
-        self.pending = true;
+        // A record without a key and a value takes room too.
+        self.pending += size + 1;
         if slot.batch.memory() >= BATCH_BYTES || slot.batch.len() >= BATCH_RECORDS {
             hand_over(slot, &self.deliver, &self.budget);
+        }
+        if self.pending >= PENDING_BYTES {
+            self.flush();
         }
     }
 
     fn flush(&mut self) {
-        self.pending = false;
+        self.pending = 0;
         for slot in self.slots.values_mut().filter(|slot| !slot.batch.is_empty()) {
             hand_over(slot, &self.deliver, &self.budget);
         }
@@ -528,16 +542,8 @@ impl Poller {
 
 fn hand_over(slot: &mut Slot, deliver: &Deliver, budget: &Budget) {
     let batch = std::mem::take(&mut slot.batch);
-    budget.add(batch.memory());
+    budget.add_batch(batch.memory());
     deliver(&slot.at, Delivery::Records { generation: slot.generation, batch });
-}
-
-fn named((topic, partition): (String, i32)) -> TopicPartition {
-    TopicPartition { topic: topic.into(), partition }
-}
-
-fn names(partitions: &[TopicPartition]) -> String {
-    partitions.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }
 
 fn list(partitions: &[TopicPartition], offset: Offset) -> TopicPartitionList {

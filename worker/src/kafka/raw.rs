@@ -1,5 +1,5 @@
 //! What the bindings do not wrap: events with their partition and offset, leader epochs, header names as
-//! bytes, cached watermarks, commit metadata as bytes, topic ids, tokens with extensions. The only `unsafe` code of the worker.
+//! bytes, cached watermarks, commit metadata as bytes, topic ids, tokens with extensions, the heap below the library. The only `unsafe` code of the worker.
 //!
 //! Every pointer taken here belongs to an event, a list or a consumer that outlives the borrow.
 #![allow(unsafe_code)]
@@ -12,6 +12,56 @@ use rdkafka_sys as sys;
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, NulError, c_char, c_void};
 use std::time::Duration;
+
+/// Makes the heap of C libraries (librdkafka, codecs, TLS) give back what they free. By itself glibc keeps tens of
+/// megabytes for each thread, which no budget counts. Rust's own heap asks for huge pages, of which a few bytes take
+/// 2 MiB: 60 MiB and more with 60 files open. Call it before the first client.
+pub fn keep_heaps_small() {
+    #[cfg(target_os = "linux")]
+    {
+        const PR_SET_THP_DISABLE: i32 = 41;
+        unsafe extern "C" {
+            fn prctl(option: i32, ...) -> i32;
+        }
+        // SAFETY: sets a flag of the process. A kernel that does not know it leaves pages as they are.
+        unsafe { prctl(PR_SET_THP_DISABLE, 1_usize, 0_usize, 0_usize, 0_usize) };
+    }
+    #[cfg(target_env = "gnu")]
+    {
+        // Numbers of glibc's `malloc.h`: one heap for all threads, blocks from 256 KiB on by themselves, 1 MiB kept.
+        const ARENA_MAX: (i32, i32) = (-8, 1);
+        const MMAP_THRESHOLD: (i32, i32) = (-3, 256 << 10);
+        const TRIM_THRESHOLD: (i32, i32) = (-1, 1 << 20);
+        unsafe extern "C" {
+            fn mallopt(name: i32, value: i32) -> i32;
+        }
+        for (name, value) in [ARENA_MAX, MMAP_THRESHOLD, TRIM_THRESHOLD] {
+            // SAFETY: sets a number of the C library, which any thread may do at any time.
+            let set = unsafe { mallopt(name, value) };
+            debug_assert_eq!(set, 1, "glibc knows option {name}");
+        }
+    }
+}
+
+/// Makes all heaps give back what they hold and nobody uses. By itself Rust's keeps it for a second, in which large
+/// records come and go several times.
+pub fn give_back() {
+    // The allocator of the binary; linked here for tests of the library too.
+    use mimalloc as _;
+    unsafe extern "C" {
+        fn mi_collect(force: bool);
+    }
+    // SAFETY: any thread may ask at any time; only free pages are given back.
+    unsafe { mi_collect(true) };
+    #[cfg(target_env = "gnu")]
+    {
+        unsafe extern "C" {
+            fn malloc_trim(pad: usize) -> i32;
+        }
+        // SAFETY: as above.
+        unsafe { malloc_trim(0) };
+    }
+}
 
 /// The queue on which a consumer delivers records, rebalances, commit results and errors.
 pub struct Queue {

@@ -1,11 +1,23 @@
 //! One byte budget for the process: what is read ahead, buffered, encoded and on its way to the store.
 
+use super::resident;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Memory of a process without a limit of its own.
 const DEFAULT: u64 = 512 << 20;
 /// Share of the control group's limit that the budget takes, in percent.
 const SHARE: u64 = 60;
+/// How often the bytes of a batch are in memory for a moment while they become a file: as columns, pages, compressed
+/// pages, and once more in the client's own buffer.
+const COPIES: usize = 4;
+/// What takes this part of the budget is done by one lane at a time, because of those copies.
+const LARGE: usize = 32;
+/// What heaps may hold back beyond what is counted, as a part of the resident memory that is no reason to stop.
+const HEAPS: usize = 24 << 20;
+/// Where the kernel shows control groups, by version.
+const GROUPS: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/memory"];
 
 /// Bytes in use against a limit. Adding never fails: the users of the budget act when it is short.
 #[derive(Debug)]
@@ -13,18 +25,51 @@ pub struct Budget {
     limit: usize,
     used: AtomicUsize,
     exceeded: AtomicBool,
+    /// Bytes of the largest batch so far.
+    largest: AtomicUsize,
+    alone: Mutex<()>,
+    /// Resident bytes at the start, and those beyond them when they were last measured.
+    base: usize,
+    resident: AtomicUsize,
 }
 
 impl Budget {
     /// A budget of `limit` bytes.
     #[must_use]
     pub fn new(limit: usize) -> Self {
-        Self { limit, used: AtomicUsize::new(0), exceeded: AtomicBool::new(false) }
+        Self {
+            limit,
+            used: AtomicUsize::new(0),
+            exceeded: AtomicBool::new(false),
+            largest: AtomicUsize::new(0),
+            alone: Mutex::new(()),
+            base: resident::anonymous().unwrap_or(usize::MAX),
+            resident: AtomicUsize::new(0),
+        }
     }
 
     /// Takes bytes.
     pub fn add(&self, bytes: usize) {
         self.used.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Takes the bytes of a batch of records; room for copies of the largest is kept from then on.
+    pub fn add_batch(&self, bytes: usize) {
+        self.largest.fetch_max(bytes, Ordering::Relaxed);
+        self.add(bytes);
+    }
+
+    /// Looks at what the process really holds; where the kernel does not say, what is counted is all that is known.
+    /// True when it is so much that heaps should give back what they hold.
+    pub fn measure(&self) -> bool {
+        let beyond = resident::anonymous().unwrap_or(0).saturating_sub(self.base);
+        self.resident.store(beyond, Ordering::Relaxed);
+        beyond >= self.limit / 2
+    }
+
+    /// Waits until no other lane works on something large, when `bytes` are much of the budget.
+    pub fn alone(&self, bytes: usize) -> Option<MutexGuard<'_, ()>> {
+        (bytes >= self.limit / LARGE).then(|| self.alone.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Gives bytes back.
@@ -57,6 +102,14 @@ impl Budget {
         self.used.load(Ordering::Relaxed)
     }
 
+    fn claimed(&self) -> usize {
+        let [used, largest, resident] =
+            [&self.used, &self.largest, &self.resident].map(|bytes| bytes.load(Ordering::Relaxed));
+        // The copies are never all of the budget, so that a record larger than it can pass.
+        let counted = used + used / 4 + largest.saturating_mul(COPIES).min(self.limit / 2);
+        counted.max(felt(used, resident, self.limit))
+    }
+
     /// The limit in bytes.
     #[must_use]
     pub fn limit(&self) -> usize {
@@ -66,20 +119,26 @@ impl Budget {
     /// Cuts should close early.
     #[must_use]
     pub fn is_short(&self) -> bool {
-        self.used() >= self.limit / 10 * 6
+        self.claimed() >= self.limit / 10 * 6
     }
 
     /// Not enough room yet to fetch again after a pause.
     #[must_use]
     pub fn is_tight(&self) -> bool {
-        self.used() >= self.limit / 10 * 7
+        self.claimed() >= self.limit / 10 * 7
     }
 
-    /// Nothing more may be fetched.
+    /// Nothing more may be fetched; what the client has read ahead by then still comes.
     #[must_use]
     pub fn is_gone(&self) -> bool {
-        self.used() >= self.limit / 10 * 9
+        self.claimed() >= self.limit / 20 * 17
     }
+}
+
+/// The resident bytes that count. None while little is in use: heaps do not give all back, and what they hold must not
+/// stop fetching for ever.
+fn felt(used: usize, resident: usize, limit: usize) -> usize {
+    if used < limit / 4 { 0 } else { resident.saturating_sub(HEAPS) }
 }
 
 /// The budget of this process: the setting, else a share of the control group's limit, else a constant.
@@ -89,12 +148,34 @@ pub fn limit(setting: Option<u64>) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
+/// The least limit of the process's own control group and those above it.
 fn cgroup_limit() -> Option<u64> {
-    ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"]
-        .iter()
-        .find_map(|path| std::fs::read_to_string(path).ok()?.trim().parse::<u64>().ok())
+    let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    limit_under(GROUPS.map(Path::new), &groups)
+}
+
+/// `groups` are lines of `/proc/self/cgroup`: `0::/path` for version 2, `4:memory:/path` for version 1. A container
+/// may be shown the path of its host and yet see only its own group, at the top.
+fn limit_under([second, first]: [&Path; 2], groups: &str) -> Option<u64> {
+    let own = groups.lines().filter_map(|line| {
+        let (_, rest) = line.split_once(':')?;
+        let (controllers, path) = rest.split_once(':')?;
+        let path = Path::new(path.trim_start_matches('/'));
+        match controllers.split(',').any(|controller| controller == "memory") {
+            true => Some((first.join(path), first, "memory.limit_in_bytes")),
+            false if controllers.is_empty() => Some((second.join(path), second, "memory.max")),
+            false => None,
+        }
+    });
+    let all = own.flat_map(|(own, top, file)| {
+        let above: Vec<PathBuf> =
+            own.ancestors().take_while(|at| at.starts_with(top)).map(|at| at.join(file)).collect();
+        above
+    });
+    all.filter_map(|path| std::fs::read_to_string(path).ok()?.trim().parse().ok())
         // Version 1 says "no limit" by a number near 2^63.
         .filter(|limit| *limit < 1 << 50)
+        .min()
 }
 
 #[cfg(test)]
@@ -117,12 +198,76 @@ mod tests {
     #[test]
     fn fetching_stops_before_the_limit_and_goes_on_with_room() {
         let budget = Budget::new(1000);
-        budget.add(899);
+        budget.add(679);
         assert!(budget.is_short() && budget.is_tight() && !budget.is_gone());
         budget.add(1);
         assert!(budget.is_gone());
-        let mut held = 900;
-        budget.change(&mut held, 699);
+        let mut held = 680;
+        budget.change(&mut held, 559);
         assert!(budget.is_short() && !budget.is_tight());
+    }
+
+    #[test]
+    fn room_is_kept_for_copies_of_the_largest_batch() {
+        let budget = Budget::new(1000);
+        budget.add_batch(100);
+        budget.add(259);
+        assert!(!budget.is_gone());
+        budget.add(1);
+        assert!(budget.is_gone());
+        let huge = Budget::new(1000);
+        huge.add_batch(10_000);
+        huge.sub(10_000);
+        assert!(!huge.is_tight(), "fetching goes on once it has passed");
+    }
+
+    #[test]
+    fn what_is_resident_counts_beyond_what_heaps_may_hold() {
+        assert_eq!(felt(100 << 20, HEAPS + 7, 400 << 20), 7);
+        assert_eq!(felt(100 << 20, HEAPS - 1, 400 << 20), 0);
+    }
+
+    #[test]
+    fn resident_memory_alone_does_not_stop_fetching() {
+        assert_eq!(felt((100 << 20) - 1, 800 << 20, 400 << 20), 0);
+    }
+
+    #[test]
+    fn resident_memory_that_is_not_counted_makes_the_budget_short() {
+        let budget = Budget::new(400);
+        budget.add(100);
+        budget.resident.store(HEAPS + 300, Ordering::Relaxed);
+        assert!(budget.is_short() && budget.is_tight() && !budget.is_gone());
+        budget.resident.store(HEAPS + 360, Ordering::Relaxed);
+        assert!(budget.is_gone());
+        budget.sub(1);
+        assert!(!budget.is_short());
+    }
+
+    #[test]
+    fn what_is_large_is_done_by_one_at_a_time_and_the_rest_by_all() {
+        let budget = Budget::new(3200);
+        assert!(budget.alone(99).is_none());
+        let _large = budget.alone(100);
+        assert!(budget.alone.try_lock().is_err());
+    }
+
+    #[test]
+    fn the_least_limit_from_the_own_group_upwards_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let (second, first) = (folder.path().join("two"), folder.path().join("one"));
+        let set = |path: PathBuf, text: &str| {
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        set(second.join("pod/container/memory.max"), "max\n");
+        set(second.join("pod/memory.max"), "3000\n");
+        set(first.join("memory.limit_in_bytes"), "9223372036854771712\n");
+        set(first.join("a/memory.limit_in_bytes"), "2000\n");
+        let found = |groups| limit_under([&second, &first], groups);
+        assert_eq!(found("0::/pod/container\n"), Some(3000));
+        assert_eq!(found("5:cpu:/a\n4:memory:/a\n0::/\n"), Some(2000));
+        assert_eq!(found("4:cpu,memory:/a/gone\n"), Some(2000), "the path of a host that the container does not see");
+        assert_eq!(found("4:memory:/other\n0::/other\n"), None);
     }
 }

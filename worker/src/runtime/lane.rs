@@ -5,7 +5,7 @@ use super::Budget;
 use super::partition::Partition;
 use super::session::{Resolved, Session};
 use crate::cut::{CommitNote, Input, Manifest, Now, Orders, PutOutcome};
-use crate::files::{Close, CutWriter, EncodeError, EncodedFile, Encoding, Identity, PlannedFile, Rules};
+use crate::files::{Close, CutWriter, EncodeError, EncodedFile, Encoders, Encoding, Identity, PlannedFile, Rules};
 use crate::kafka::TopicPartition;
 use crate::kafka::dead_letters::DeadLetters;
 use crate::kafka::poll::{Command, Delivery};
@@ -77,6 +77,8 @@ pub struct Shared {
     pub rules: Arc<Rules>,
     /// How rows become bytes.
     pub encoding: Encoding,
+    /// How many open files may have an encoder.
+    pub encoders: Arc<Encoders>,
     /// What the machines are told.
     pub orders: Orders,
     /// The dead-letter topic, if there is one.
@@ -176,6 +178,7 @@ impl Shared {
     pub(super) fn close(&self, writer: CutWriter, close: &Close) -> Result<Vec<EncodedFile>, EncodeError> {
         self.metrics.undated.inc_by(writer.undated());
         self.metrics.overflowed.inc_by(writer.overflowed().into());
+        let _alone = self.budget.alone(writer.memory());
         let begun = Instant::now();
         let files = writer.finish(close);
         self.metrics.encode_seconds.with_label_values(&["close"]).observe(begun.elapsed().as_secs_f64());

@@ -132,8 +132,21 @@ pub fn orders(settings: &Settings, budget: usize) -> Orders {
 /// Where dead letters are copied to, if anywhere; the producer's queue is small beside the budget.
 pub fn dead_letters(settings: &Settings, budget: usize, copied: IntCounterVec) -> Option<Arc<DeadLetters>> {
     let topic = settings.dead_letter.topic.clone()?;
-    let largest = (budget / 16).clamp(1 << 20, 64 << 20);
-    Some(Arc::new(DeadLetters::new(settings.kafka.clone(), topic, largest, copied)))
+    Some(Arc::new(DeadLetters::new(settings.kafka.clone(), topic, copies(budget), copied)))
+}
+
+fn copies(budget: usize) -> usize {
+    (budget / 16).clamp(1 << 20, 64 << 20)
+}
+
+/// Bytes that the Kafka client reads ahead.
+pub fn prefetch(budget: usize) -> usize {
+    budget / 16
+}
+
+/// Bytes of the budget that are taken from the start: queues that the Kafka client fills by itself.
+pub fn reserved(settings: &Settings, budget: usize) -> usize {
+    prefetch(budget) + settings.dead_letter.topic.as_ref().map_or(0, |_| copies(budget))
 }
 
 /// Every setting that changes rows or keys.

@@ -4,6 +4,7 @@ mod budget;
 mod lane;
 pub mod mapping;
 mod partition;
+mod resident;
 mod session;
 mod start;
 

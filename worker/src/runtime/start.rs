@@ -4,11 +4,13 @@ use super::lane::{self, Message, Shared};
 use super::session::Session;
 use super::{Budget, mapping};
 use crate::cut::manifest::{MANIFEST_VERSION, Owner};
+use crate::files::Encoders;
 use crate::http::Surface;
 use crate::kafka::TopicPartition;
 use crate::kafka::client::{self, Context};
 use crate::kafka::connect::{Cluster, ConnectError, connect};
 use crate::kafka::poll::{Command, Delivery, Fatal, Poller, Pulse};
+use crate::kafka::raw;
 use crate::store::ledger::{Ledger, LedgerError, OnFault};
 use crate::store::{Gate, Guarantee, Store, StoreError};
 use crate::traces::Traces;
@@ -76,6 +78,7 @@ pub struct Running {
     guarantee: &'static str,
     lanes: Vec<JoinHandle<()>>,
     poller: Mutex<Option<JoinHandle<()>>>,
+    probing: tokio::task::AbortHandle,
 }
 
 struct Threads {
@@ -91,6 +94,7 @@ pub async fn start(
     surface: &Arc<Surface>,
     options: Options,
 ) -> Result<(Arc<Running>, oneshot::Receiver<Result<(), Fatal>>), StartError> {
+    raw::keep_heaps_small();
     let store = Store::open(&mapping::store_options(&settings)).map_err(|e| StartError::Settings(e.to_string()))?;
     let gate = Gate::new(mapping::breaker(&settings));
     surface.watches(gate.clone());
@@ -110,13 +114,17 @@ pub async fn start(
     let rules = Arc::new(mapping::rules(&settings));
     ledger.keep_rules(&rules).await;
     info!(ledger = ledger.owner().ledger, place = ledger.store().describe(), guarantee, "ledger open");
+    let own = ledger.clone();
+    let probing = tokio::spawn(async move { own.keep_probing().await }).abort_handle();
     let (commands, orders) = channel();
     let budget = Arc::new(Budget::new(limit));
+    budget.add(mapping::reserved(&settings, limit));
     let shared = Arc::new(Shared {
         uploader: ledger.told_by(on_upload_fault(surface)),
         session: Arc::new(Session::new(Arc::clone(&consumer), ledger, Arc::clone(&settings))),
         rules,
         encoding: mapping::encoding(&settings, limit),
+        encoders: Encoders::within(limit / 4),
         orders: mapping::orders(&settings, limit),
         dead_letters: mapping::dead_letters(&settings, limit, metrics.copied.clone()),
         budget: Arc::clone(&budget),
@@ -141,7 +149,8 @@ pub async fn start(
     let poller = Poller::new(Arc::clone(&consumer), orders, deliver, common, settings.shutdown.deadline.as_duration());
     let (poller, threads) = start_poller(poller, &consumer, &settings, &cluster, &options)?;
     let pulse = Arc::clone(&surface.pulse);
-    let running = Arc::new(Running { shared, pulse, budget, guarantee, lanes, poller: Mutex::new(Some(poller)) });
+    let running =
+        Arc::new(Running { shared, pulse, budget, guarantee, lanes, poller: Mutex::new(Some(poller)), probing });
     surface.running(Arc::clone(&running));
     Ok((running, threads.ended))
 }
@@ -189,10 +198,11 @@ async fn reach_kafka(
 ) -> Result<(Arc<BaseConsumer<Context>>, Cluster), StartError> {
     let mut failures = 0;
     let mut said = None;
-    client::warn_of_caps(&settings.kafka, budget / 16);
+    let prefetch = mapping::prefetch(budget);
+    client::warn_of_caps(&settings.kafka, prefetch);
     surface.waiting(format!("waiting for kafka at {}", settings.kafka.bootstrap_servers.join(",")));
     loop {
-        let consumer = client::consumer(&settings.kafka, budget / 16);
+        let consumer = client::consumer(&settings.kafka, prefetch);
         let consumer = consumer.map_err(|e| StartError::Settings(format!("kafka: {e}")))?;
         let (asked, wanted) = (Arc::clone(&consumer), Arc::clone(settings));
         let answer = tokio::task::spawn_blocking(move || {
@@ -288,6 +298,7 @@ impl Running {
         while self.lanes.iter().any(|lane| !lane.is_finished()) {
             std::thread::sleep(Duration::from_millis(5));
         }
+        self.probing.abort();
     }
 
     /// True while every lane works: a lane that panicked holds partitions that nobody serves.

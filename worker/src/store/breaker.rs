@@ -42,10 +42,8 @@ pub struct Pass {
 pub enum Admission {
     /// Now; its end must be told.
     Go(Pass),
-    /// Not before this time.
+    /// Not before this time, unless the breaker changes before.
     At(Now),
-    /// Not before the probe has ended.
-    AfterProbe,
 }
 
 /// What the end of a request says of the store.
@@ -84,8 +82,13 @@ impl Verdict {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Closed,
-    Open { until: Now },
-    HalfOpen,
+    Open {
+        until: Now,
+    },
+    /// The probe may take until then; it can be a large upload on a connection that died.
+    HalfOpen {
+        until: Now,
+    },
 }
 
 /// See the module.
@@ -96,6 +99,9 @@ pub struct Breaker {
     /// Raised with each change of phase: what began before a change says nothing after it.
     period: u64,
     counts: Counts,
+    /// Failures since the last request that worked, whatever their age: a store that never answers fails so slowly that
+    /// few of them are in a window.
+    in_a_row: u64,
     /// How often it has opened since it was last closed for a whole window.
     openings: u32,
     closed: Option<Now>,
@@ -106,7 +112,7 @@ impl Breaker {
     #[must_use]
     pub fn new(rules: BreakerRules) -> Self {
         let counts = Counts { window: rules.window, parts: VecDeque::new() };
-        Self { rules, phase: Phase::Closed, period: 0, counts, openings: 0, closed: None }
+        Self { rules, phase: Phase::Closed, period: 0, counts, in_a_row: 0, openings: 0, closed: None }
     }
 
     /// Its state, for people and metrics.
@@ -115,27 +121,24 @@ impl Breaker {
         match self.phase {
             Phase::Closed => BreakerState::Closed,
             Phase::Open { .. } => BreakerState::Open,
-            Phase::HalfOpen => BreakerState::HalfOpen,
+            Phase::HalfOpen { .. } => BreakerState::HalfOpen,
         }
     }
 
-    /// Whether work that ends in requests should not begin. When none of the requests that wait can become the probe,
-    /// because there are none, new work must bring one.
+    /// Whether work that ends in requests should not begin.
     #[must_use]
-    pub fn halts(&self, now: Now, waiting: usize) -> bool {
-        match self.phase {
-            Phase::Closed => false,
-            Phase::Open { until } => now < until || waiting > 0,
-            Phase::HalfOpen => true,
-        }
+    pub fn halts(&self) -> bool {
+        self.phase != Phase::Closed
     }
 
-    /// Whether a request may be sent; the first one after the time of an open breaker is its probe.
+    /// Whether a request may be sent; the first one after the time of an open breaker is its probe, and so is the first
+    /// one after the time of a probe that does not end.
     pub fn admit(&mut self, now: Now) -> Admission {
         match self.phase {
-            Phase::Open { until } if now < until => return Admission::At(until),
-            Phase::Open { .. } => self.enter(Phase::HalfOpen),
-            Phase::HalfOpen => return Admission::AfterProbe,
+            Phase::Open { until } | Phase::HalfOpen { until } if now < until => return Admission::At(until),
+            Phase::Open { .. } | Phase::HalfOpen { .. } => {
+                self.enter(Phase::HalfOpen { until: now + self.rules.max_open });
+            }
             Phase::Closed => {}
         }
         Admission::Go(Pass { period: self.period })
@@ -147,16 +150,22 @@ impl Breaker {
             return;
         }
         match (self.phase, verdict) {
-            (Phase::HalfOpen, Verdict::Works) => self.close(now),
+            (Phase::HalfOpen { .. }, Verdict::Works) => self.close(now),
             // The next request is the probe.
-            (Phase::HalfOpen, Verdict::Nothing) => self.enter(Phase::Open { until: now }),
-            (Phase::HalfOpen, Verdict::Fails { asked }) => self.open(now, share, asked),
-            (Phase::HalfOpen | Phase::Closed, Verdict::Refuses) => self.open(now, share, Duration::ZERO),
-            (Phase::Closed, Verdict::Works) => self.counts.add(now, true),
+            (Phase::HalfOpen { .. }, Verdict::Nothing) => self.enter(Phase::Open { until: now }),
+            (Phase::HalfOpen { .. }, Verdict::Fails { asked }) => self.open(now, share, asked),
+            (Phase::HalfOpen { .. } | Phase::Closed, Verdict::Refuses) => self.open(now, share, Duration::ZERO),
+            (Phase::Closed, Verdict::Works) => {
+                self.in_a_row = 0;
+                self.counts.add(now, true);
+            }
             (Phase::Closed, Verdict::Fails { asked }) => {
+                self.in_a_row += 1;
                 self.counts.add(now, false);
                 let (failed, all) = self.counts.sums();
-                if all >= self.rules.min_requests && self.rules.failure_share.is_reached_by(failed, all) {
+                let share_failed =
+                    all >= self.rules.min_requests && self.rules.failure_share.is_reached_by(failed, all);
+                if share_failed || self.in_a_row >= self.rules.min_requests {
                     self.open(now, share, asked);
                 }
             }
@@ -181,6 +190,7 @@ impl Breaker {
     fn close(&mut self, now: Now) {
         self.closed = Some(now);
         self.counts.parts.clear();
+        self.in_a_row = 0;
         self.enter(Phase::Closed);
     }
 

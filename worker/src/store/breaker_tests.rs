@@ -1,7 +1,7 @@
 //! One rule of the breaker each, over simulated time.
 
 use super::*;
-use Admission::{AfterProbe, At, Go};
+use Admission::{At, Go};
 use Verdict::{Nothing, Refuses, Works};
 
 const RULES: BreakerRules = BreakerRules {
@@ -36,8 +36,9 @@ fn half_of_at_least_three_requests_in_the_window_open_it() {
     assert_eq!(after(&[(FAILS, 0), (FAILS, 0), (FAILS, 0)]).state(), BreakerState::Open);
     assert_eq!(after(&[(Works, 0), (Works, 0), (FAILS, 1), (FAILS, 2)]).state(), BreakerState::Open);
     assert_eq!(after(&[(Works, 0), (Works, 0), (Works, 0), (FAILS, 1), (FAILS, 2)]).state(), BreakerState::Closed);
-    assert_eq!(after(&[(FAILS, 0), (FAILS, 0), (FAILS, 60)]).state(), BreakerState::Closed, "the window slides on");
-    assert_eq!(after(&[(FAILS, 0), (FAILS, 0), (FAILS, 59)]).state(), BreakerState::Open);
+    let with_one_at = |at| after(&[(FAILS, 0), (FAILS, 0), (Works, 1), (FAILS, at)]).state();
+    assert_eq!(with_one_at(60), BreakerState::Closed, "the window slides on");
+    assert_eq!(with_one_at(59), BreakerState::Open);
 }
 
 #[test]
@@ -123,19 +124,40 @@ fn what_began_before_a_change_says_nothing_after_it() {
     assert_eq!(breaker.state(), BreakerState::Open);
     let Go(probe) = breaker.admit(secs(5)) else { panic!("its time is over") };
     breaker.settle(late, Works, secs(5), 1.0);
-    assert_eq!(breaker.admit(secs(5)), AfterProbe);
+    assert_eq!(breaker.admit(secs(5)), At(secs(5) + RULES.max_open));
     breaker.settle(probe, Nothing, secs(6), 1.0);
     assert!(matches!(breaker.admit(secs(6)), Go(_)), "a probe that was given up makes room for the next");
 }
 
 #[test]
-fn new_work_begins_again_only_when_nobody_else_can_be_the_probe() {
+fn no_work_begins_until_it_is_closed() {
     let mut breaker = after(&[(Refuses, 0)]);
-    assert!(breaker.halts(secs(4), 0) && breaker.halts(secs(5), 1) && !breaker.halts(secs(5), 0));
+    assert!(breaker.halts());
     let Go(probe) = breaker.admit(secs(5)) else { panic!("its time is over") };
-    assert!(breaker.halts(secs(5), 0));
+    assert!(breaker.halts());
     breaker.settle(probe, Works, secs(5), 1.0);
-    assert!(!breaker.halts(secs(5), 9));
+    assert!(!breaker.halts());
+}
+
+#[test]
+fn a_probe_that_does_not_end_makes_room_for_the_next_and_says_nothing_any_more() {
+    let mut breaker = after(&[(Refuses, 0)]);
+    let Go(lost) = breaker.admit(secs(5)) else { panic!("its time is over") };
+    let Go(next) = breaker.admit(secs(5) + RULES.max_open) else { panic!("the probe took too long") };
+    breaker.settle(lost, Refuses, secs(6) + RULES.max_open, 1.0);
+    breaker.settle(next, Works, secs(7) + RULES.max_open, 1.0);
+    assert_eq!(breaker.state(), BreakerState::Closed);
+}
+
+#[test]
+fn failures_in_a_row_open_it_however_slowly_they_come() {
+    let mut breaker = after(&[(FAILS, 0), (FAILS, 61)]);
+    assert_eq!(breaker.state(), BreakerState::Closed);
+    send(&mut breaker, FAILS, secs(122));
+    assert_eq!(breaker.state(), BreakerState::Open);
+    let mut well = after(&[(FAILS, 0), (FAILS, 61), (Works, 62), (Works, 63), (Works, 64), (FAILS, 130)]);
+    send(&mut well, FAILS, secs(191));
+    assert_eq!(well.state(), BreakerState::Closed, "it worked in between");
 }
 
 /// A small generator of numbers (SplitMix64), so that each seed is one story.
@@ -152,15 +174,21 @@ fn whatever_happens_there_is_never_a_second_probe_and_the_next_one_comes_in_time
     for story in 0..500 {
         let (mut seed, mut now, mut breaker) = (story, Duration::ZERO, Breaker::new(RULES));
         // Requests under way, and whether each was let through as a probe.
-        let mut sent: Vec<(Pass, bool)> = vec![];
+        let (mut sent, mut probing): (Vec<(Pass, bool)>, _) = (vec![], Duration::ZERO);
         for _ in 0..400 {
             now += Duration::from_millis(roll(&mut seed, 20_000));
             let before = breaker.state();
             if roll(&mut seed, 2) == 0 {
                 match breaker.admit(now) {
-                    Go(pass) => sent.push((pass, before != BreakerState::Closed)),
+                    Go(pass) => {
+                        if before == BreakerState::HalfOpen {
+                            assert!(now - probing >= RULES.max_open, "story {story}: the probe had more time");
+                            sent.iter_mut().for_each(|(_, probe)| *probe = false);
+                        }
+                        probing = now;
+                        sent.push((pass, before != BreakerState::Closed));
+                    }
                     At(until) => assert!(until > now && until - now <= RULES.max_open, "story {story}"),
-                    AfterProbe => assert!(sent.iter().any(|(_, probe)| *probe), "story {story}: nobody is the probe"),
                 }
                 assert!(sent.iter().filter(|(_, probe)| *probe).count() <= 1, "story {story}: two probes");
             } else if !sent.is_empty() {

@@ -4,10 +4,12 @@
 use super::breaker::{Admission, Breaker, BreakerRules, Pass, Verdict};
 use super::{StoreError, StoreErrorKind};
 use eventsink_crds::status::BreakerState;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
+
+/// Shortest time between two requests of the gate's own.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// What can be seen of a breaker.
 #[derive(Debug, Clone)]
@@ -30,8 +32,6 @@ pub struct Gate(Arc<Inner>);
 struct Inner {
     breaker: Mutex<Breaker>,
     view: watch::Sender<View>,
-    /// Requests that wait to be let through.
-    waiting: AtomicUsize,
     made: Instant,
 }
 
@@ -41,12 +41,7 @@ impl Gate {
     pub fn new(rules: BreakerRules) -> Self {
         let now = Instant::now();
         let view = watch::Sender::new(View { state: BreakerState::Closed, words: "".into(), kind: None, since: now });
-        Self(Arc::new(Inner {
-            breaker: Mutex::new(Breaker::new(rules)),
-            view,
-            waiting: AtomicUsize::new(0),
-            made: now,
-        }))
+        Self(Arc::new(Inner { breaker: Mutex::new(Breaker::new(rules)), view, made: now }))
     }
 
     /// Its state now.
@@ -58,20 +53,17 @@ impl Gate {
     /// Whether no cut should begin.
     #[must_use]
     pub fn halts_cuts(&self) -> bool {
-        let waiting = self.0.waiting.load(Ordering::Relaxed);
-        self.0.breaker.lock().unwrap_or_else(PoisonError::into_inner).halts(self.0.made.elapsed(), waiting)
+        self.0.breaker.lock().unwrap_or_else(PoisonError::into_inner).halts()
     }
 
     /// Waits until a request may be sent.
     pub async fn pass(&self) -> Permit {
         let mut view = self.0.view.subscribe();
-        let _waits = Waits::new(&self.0);
         loop {
             view.mark_unchanged();
             let wait = match self.change(None, Breaker::admit) {
                 Admission::Go(pass) => return Permit { gate: self.clone(), pass: Some(pass) },
                 Admission::At(until) => until.saturating_sub(self.0.made.elapsed()),
-                Admission::AfterProbe => Duration::MAX,
             };
             tokio::select! {
                 // The sender is ours.
@@ -87,6 +79,25 @@ impl Gate {
         match self.change(None, Breaker::admit) {
             Admission::Go(pass) => Some(Permit { gate: self.clone(), pass: Some(pass) }),
             _ => None,
+        }
+    }
+
+    /// Sends a request of its own whenever the breaker is not closed: without it one that no other request waits for
+    /// would stay open. Never ends.
+    pub async fn keep_probing<T, Fut>(&self, probe: impl Fn() -> Fut)
+    where
+        Fut: Future<Output = Result<T, StoreError>>,
+    {
+        let mut view = self.0.view.subscribe();
+        // The sender is ours.
+        while view.wait_for(|view| view.state != BreakerState::Closed).await.is_ok() {
+            let permit = self.pass().await;
+            let result = probe().await;
+            permit.ends(&result);
+            if result.is_err() {
+                // One that says nothing of the store leaves the breaker ready for the next.
+                tokio::time::sleep(PAUSE).await;
+            }
         }
     }
 
@@ -122,22 +133,6 @@ fn tell(before: BreakerState, after: BreakerState, error: Option<&StoreError>) {
         (_, BreakerState::Open, None) => tracing::info!("store breaker open again"),
         (_, BreakerState::HalfOpen, None) => tracing::info!("store breaker half-open: one request is tried"),
         (_, BreakerState::Closed, None) => tracing::info!("store breaker closed: the store is back"),
-    }
-}
-
-/// Counts as waiting as long as it lives.
-struct Waits<'a>(&'a Inner);
-
-impl<'a> Waits<'a> {
-    fn new(gate: &'a Inner) -> Self {
-        gate.waiting.fetch_add(1, Ordering::Relaxed);
-        Self(gate)
-    }
-}
-
-impl Drop for Waits<'_> {
-    fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -129,6 +129,12 @@ impl Ledger {
         &self.store
     }
 
+    /// Reads the owner whenever the breaker of the store is open, until it is closed. Never ends.
+    pub async fn keep_probing(&self) {
+        let key = Owner::key();
+        self.gate.keep_probing(|| self.store.get(&key)).await;
+    }
+
     /// Keeps the rules under their digest, so that an old cut can be finished under its own.
     pub async fn keep_rules(&self, rules: &Rules) {
         let body = Bytes::from(rules.canonical_json());

@@ -190,4 +190,20 @@ mod tests {
         gate.pass().await.ends(&Ok(()));
         assert!(gate.try_pass().is_some() && !gate.halts_cuts());
     }
+    #[tokio::test]
+    async fn a_breaker_closes_although_no_request_waits_for_it() {
+        let gate = gate();
+        let probing = {
+            let gate = gate.clone();
+            tokio::spawn(async move { gate.keep_probing(|| std::future::ready(Ok(()))).await })
+        };
+        gate.pass().await.ends(&Err::<(), _>(place().error(StoreErrorKind::Denied, "put k", "no")));
+        let mut tries = 0;
+        while gate.halts_cuts() {
+            tries += 1;
+            assert!(tries < 1000, "it stays open");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        probing.abort();
+    }
 }

@@ -2,7 +2,7 @@
 //! touches the bucket or the broker becomes an operation that ends, fails or loses its reply in a later step.
 
 use crate::broker::{Answer, Seat};
-use crate::holds::held;
+use crate::holds::{CONSUMER_ERROR, held};
 use crate::log::{self, Kind};
 use crate::shared::{Late, Object, Sabotage, Shared, planned};
 use eventsink_crds::settings::Share;
@@ -181,6 +181,7 @@ impl Driver {
     /// The consumer reports an error.
     pub fn error(&mut self, shared: &mut Shared) {
         if let Some((generation, _)) = self.reading {
+            shared.see(CONSUMER_ERROR);
             let detail = "the fetch failed".to_owned();
             self.step(Input::ConsumerError { generation, reason: HoldReason::PartitionStalled, detail }, shared);
         }

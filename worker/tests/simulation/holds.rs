@@ -4,11 +4,14 @@ use crate::log::{self, Kind};
 use crate::shared::Shared;
 use eventsink_worker::cut::{Hold, HoldReason};
 
+/// What a driver notes when it makes the consumer report an error.
+pub const CONSUMER_ERROR: &str = "consumer error";
+
 /// Notes a hold; one without cause breaks the promise.
 pub fn held(id: usize, hold: &Hold, shared: &mut Shared) {
     shared.see(hold.reason.as_str());
     let expected = match hold.reason {
-        HoldReason::PartitionStalled => true,
+        HoldReason::PartitionStalled => is_of_an_error(shared),
         HoldReason::DeadLetterTopic => shared.dead_letters.copied,
         HoldReason::PoisonFlood => is_flood(hold, shared),
         HoldReason::OffsetLost => shared.losses.happen && !shared.losses.skip,
@@ -17,6 +20,12 @@ pub fn held(id: usize, hold: &Hold, shared: &mut Shared) {
     if !expected {
         shared.broken = Some(format!("w{id} holds without cause: {hold:?}"));
     }
+}
+
+/// The consumer reported an error for each hold of that kind.
+fn is_of_an_error(shared: &Shared) -> bool {
+    let seen = |what: &str| shared.seen.get(what).copied().unwrap_or(0);
+    seen(HoldReason::PartitionStalled.as_str()) <= seen(CONSUMER_ERROR)
 }
 
 /// More of the held offsets are broken than the threshold allows; some may be gone since they were read.

@@ -3,6 +3,8 @@
 //!
 //! A seed that fails is shrunk to a short story. `EVENTSINK_SEED=n cargo test --workspace --test simulation`
 //! tells the story of one seed, `EVENTSINK_STEPS=n` runs more steps.
+//!
+//! Not in it: a log that is truncated, which no seed does, and the leader epoch of a seek, which the driver drops.
 
 mod broker;
 mod driver;

@@ -298,7 +298,10 @@ impl Partition {
             // Out of the sum while it is offered: a hold discards everything that waits.
             self.waiting_bytes -= size;
             let (first, begun) = (waiting.next, Instant::now());
+            let budget = Arc::clone(&self.shared.budget);
+            let alone = budget.alone(size);
             let done = self.offer(&mut waiting);
+            drop(alone);
             if waiting.next > first {
                 self.shared.metrics.encode_seconds.with_label_values(&["rows"]).observe(begun.elapsed().as_secs_f64());
             }
@@ -396,10 +399,11 @@ impl Partition {
     fn new_writer(&self) -> Result<CutWriter, EncodeError> {
         let identity = self.identity();
         let rules = Arc::clone(self.rules());
-        match &self.replay {
-            Some(replay) => CutWriter::following(rules, identity, self.shared.encoding, &replay.manifest.files),
-            None => Ok(CutWriter::new(rules, identity, self.shared.encoding)),
-        }
+        let writer = match &self.replay {
+            Some(replay) => CutWriter::following(rules, identity, self.shared.encoding, &replay.manifest.files)?,
+            None => CutWriter::new(rules, identity, self.shared.encoding),
+        };
+        Ok(writer.sharing(&self.shared.encoders))
     }
 
     fn identity(&self) -> Arc<Identity> {
