@@ -233,7 +233,7 @@ impl Poller {
             self.consumer.assign(&list).map_err(|e| Fatal(e.to_string()))?;
             self.assigned(assign);
         }
-        let (mut told, mut measured) = (Instant::now(), Instant::now());
+        let [mut told, mut measured, mut gave_back] = [Instant::now(); 3];
         loop {
             self.pulse.beat.store(self.started.elapsed().as_millis() as u64, Ordering::Relaxed);
             while let Ok(command) = self.commands.try_recv() {
@@ -247,8 +247,9 @@ impl Poller {
             self.seek_pending();
             if measured.elapsed() >= MEASURE {
                 measured = Instant::now();
-                if self.budget.measure() {
+                if self.budget.measure().is_some_and(|pause| gave_back.elapsed() >= pause) {
                     raw::give_back();
+                    gave_back = Instant::now();
                 }
             }
             self.breathe();

@@ -14,8 +14,8 @@ use std::ffi::{CStr, CString, NulError, c_char, c_void};
 use std::time::Duration;
 
 /// Makes the heap of C libraries (librdkafka, codecs, TLS) give back what they free. By itself glibc keeps tens of
-/// megabytes for each thread, which no budget counts. Rust's own heap asks for huge pages, of which a few bytes take
-/// 2 MiB: 60 MiB and more with 60 files open. Call it before the first client.
+/// megabytes for each thread, which no budget counts. Rust's own heap asks for huge pages, of which a few bytes in use
+/// hold 2 MiB. Call it before the first client.
 pub fn keep_heaps_small() {
     #[cfg(target_os = "linux")]
     {

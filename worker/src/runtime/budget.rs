@@ -4,6 +4,7 @@ use super::resident;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// Memory of a process without a limit of its own.
 const DEFAULT: u64 = 512 << 20;
@@ -60,11 +61,12 @@ impl Budget {
     }
 
     /// Looks at what the process really holds; where the kernel does not say, what is counted is all that is known.
-    /// True when it is so much that heaps should give back what they hold.
-    pub fn measure(&self) -> bool {
+    /// Gives the shortest time between two calls upon the heaps to give back what they hold, when there should be any:
+    /// that costs time of the processor, which matters less when nothing may be fetched.
+    pub fn measure(&self) -> Option<Duration> {
         let beyond = resident::anonymous().unwrap_or(0).saturating_sub(self.base);
         self.resident.store(beyond, Ordering::Relaxed);
-        beyond >= self.limit / 2
+        give_back_every(beyond, self.limit)
     }
 
     /// Waits until no other lane works on something large, when `bytes` are much of the budget.
@@ -132,6 +134,14 @@ impl Budget {
     #[must_use]
     pub fn is_gone(&self) -> bool {
         self.claimed() >= self.limit / 20 * 17
+    }
+}
+
+fn give_back_every(resident: usize, limit: usize) -> Option<Duration> {
+    if resident >= limit / 20 * 17 {
+        Some(Duration::ZERO)
+    } else {
+        (resident >= limit / 2).then_some(Duration::from_secs(1))
     }
 }
 
@@ -225,6 +235,13 @@ mod tests {
     fn what_is_resident_counts_beyond_what_heaps_may_hold() {
         assert_eq!(felt(100 << 20, HEAPS + 7, 400 << 20), 7);
         assert_eq!(felt(100 << 20, HEAPS - 1, 400 << 20), 0);
+    }
+
+    #[test]
+    fn heaps_give_back_seldom_until_fetching_would_stop() {
+        let every = |resident| give_back_every(resident, 400);
+        assert_eq!((every(199), every(200), every(339)), (None, Some(Duration::from_secs(1)), every(200)));
+        assert_eq!(every(340), Some(Duration::ZERO));
     }
 
     #[test]

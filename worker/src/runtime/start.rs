@@ -114,9 +114,7 @@ pub async fn start(
     let rules = Arc::new(mapping::rules(&settings));
     ledger.keep_rules(&rules).await;
     info!(ledger = ledger.owner().ledger, place = ledger.store().describe(), guarantee, "ledger open");
-    let own = ledger.clone();
-    let probing = tokio::spawn(async move { own.keep_probing().await }).abort_handle();
-    let (commands, orders) = channel();
+    let (probing, (commands, orders)) = (ledger.keep_probing(), channel());
     let budget = Arc::new(Budget::new(limit));
     budget.add(mapping::reserved(&settings, limit));
     let shared = Arc::new(Shared {

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
+use tokio::task::AbortHandle;
 
 /// Why a ledger cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -129,10 +130,10 @@ impl Ledger {
         &self.store
     }
 
-    /// Reads the owner whenever the breaker of the store is open, until it is closed. Never ends.
-    pub async fn keep_probing(&self) {
-        let key = Owner::key();
-        self.gate.keep_probing(|| self.store.get(&key)).await;
+    /// Begins to read the owner whenever the breaker of the store is open, until it is closed; goes on until aborted.
+    pub fn keep_probing(&self) -> AbortHandle {
+        let (ledger, key) = (self.clone(), Owner::key());
+        tokio::spawn(async move { ledger.gate.keep_probing(|| ledger.store.get(&key)).await }).abort_handle()
     }
 
     /// Keeps the rules under their digest, so that an old cut can be finished under its own.
