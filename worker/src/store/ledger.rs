@@ -133,7 +133,11 @@ impl Ledger {
     /// Begins to read the owner whenever the breaker of the store is open, until it is closed; goes on until aborted.
     pub fn keep_probing(&self) -> AbortHandle {
         let (ledger, key) = (self.clone(), Owner::key());
-        tokio::spawn(async move { ledger.gate.keep_probing(|| ledger.store.get(&key)).await }).abort_handle()
+        let read = async move |ledger: &Self| {
+            let read = ledger.store.get(&key).await;
+            read.inspect_err(|error| (ledger.on_fault)(error))
+        };
+        tokio::spawn(async move { ledger.gate.keep_probing(|| read(&ledger)).await }).abort_handle()
     }
 
     /// Keeps the rules under their digest, so that an old cut can be finished under its own.
