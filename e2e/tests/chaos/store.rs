@@ -67,6 +67,8 @@ fn row_18_store_answers_503_for_a_minute() {
 #[test]
 fn row_19_answers_are_lost_or_wrong_after_landing() {
     let mut scene = Scene::new(Kafka::shared(), "row-19", PARTITIONS);
+    // Half of all requests fail, which opens it again and again.
+    scene.settings["breaker"] = json!({"open": "1s", "max_open": "2s"});
     scene.proxy.set(&[
         Rule::share(25, Matches::Put, Fault::LandAndDrop),
         Rule::share(25, Matches::Put, Fault::LandAndRefuse(503)),
