@@ -8,7 +8,7 @@ use crate::metrics::Metrics;
 use crate::projection;
 use crate::reconcile::{reconcile, try_again};
 use eventsink_crds::sink::EventSink;
-use futures::{StreamExt as _, TryStreamExt as _, future};
+use futures::{StreamExt as _, future};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret, ServiceAccount};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;

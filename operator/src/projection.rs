@@ -7,8 +7,8 @@
 use eventsink_crds::settings::{self, Backend, List, Settings};
 use eventsink_crds::sink::{self, EventSinkSpec};
 use serde::Deserialize;
-use serde::de::value::{Error as ValueError, StrDeserializer};
 use serde::de::IntoDeserializer as _;
+use serde::de::value::{Error as ValueError, StrDeserializer};
 
 /// Folder of the settings in a worker pod.
 pub const CONFIG_DIR: &str = "/etc/eventsink/config";
@@ -128,16 +128,20 @@ pub fn settings(spec: &EventSinkSpec, namespace: &str, name: &str) -> Result<Set
     settings.events = events(&spec.events);
     settings.dead_letter.topic.clone_from(&spec.dead_letter.topic);
     settings.dead_letter.flood_min_records = spec.dead_letter.flood_min_records.unsigned_abs();
-    let mut read = Reader { unfit: &mut unfit };
-    read.into("spec.deadLetter.floodThreshold", &spec.dead_letter.flood_threshold, &mut settings.dead_letter.flood_threshold);
+    let mut reader = Reader { unfit: &mut unfit };
+    reader.read(
+        "spec.deadLetter.floodThreshold",
+        &spec.dead_letter.flood_threshold,
+        &mut settings.dead_letter.flood_threshold,
+    );
     let rotation = &spec.file.rotation;
     settings.rotation.max_records = rotation.max_records.unsigned_abs();
-    read.into("spec.file.rotation.maxBytes", &rotation.max_bytes, &mut settings.rotation.max_bytes);
-    read.into("spec.file.rotation.maxAge", &rotation.max_age, &mut settings.rotation.max_age);
-    read.into("spec.file.rotation.maxIdle", &rotation.max_idle, &mut settings.rotation.max_idle);
+    reader.read("spec.file.rotation.maxBytes", &rotation.max_bytes, &mut settings.rotation.max_bytes);
+    reader.read("spec.file.rotation.maxAge", &rotation.max_age, &mut settings.rotation.max_age);
+    reader.read("spec.file.rotation.maxIdle", &rotation.max_idle, &mut settings.rotation.max_idle);
     if let Some(budget) = &spec.worker.memory_budget {
         let mut size = settings::Size::bytes(0);
-        read.into("spec.worker.memoryBudget", budget, &mut size);
+        reader.read("spec.worker.memoryBudget", budget, &mut size);
         settings.memory.budget = Some(size);
     }
     settings.observability.listen = ([0, 0, 0, 0], PORT).into();
@@ -151,7 +155,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn into<'de, T: Deserialize<'de>>(&mut self, field: &str, text: &'de str, to: &mut T) {
+    fn read<'de, T: Deserialize<'de>>(&mut self, field: &str, text: &'de str, to: &mut T) {
         let text: StrDeserializer<'de, ValueError> = text.into_deserializer();
         match T::deserialize(text) {
             Ok(value) => *to = value,
@@ -160,15 +164,10 @@ impl Reader<'_> {
     }
 }
 
-fn kafka(
-    to: &mut settings::Kafka,
-    spec: &sink::Kafka,
-    file: &impl Fn(&str) -> Option<String>,
-    unfit: &mut Vec<Unfit>,
-) {
+fn kafka(to: &mut settings::Kafka, spec: &sink::Kafka, file: &impl Fn(&str) -> Option<String>, unfit: &mut Vec<Unfit>) {
     to.bootstrap_servers = spec.bootstrap_servers.iter().cloned().collect();
     to.consumer.topics = spec.topics.iter().cloned().collect();
-    Reader { unfit }.into("spec.kafka.startFrom", &spec.start_from, &mut to.consumer.start_from);
+    Reader { unfit }.read("spec.kafka.startFrom", &spec.start_from, &mut to.consumer.start_from);
     to.security_protocol = match spec.security.protocol {
         sink::Protocol::Plaintext => settings::SecurityProtocol::Plaintext,
         sink::Protocol::Ssl => settings::SecurityProtocol::Ssl,
@@ -192,7 +191,8 @@ fn kafka(
     };
     for name in spec.options.keys() {
         if let Some(reason) = settings::refusal(name) {
-            let why = reason.unwrap_or_else(|| "the Kafka client has no option of that name that may be set".to_owned());
+            let why =
+                reason.unwrap_or_else(|| "the Kafka client has no option of that name that may be set".to_owned());
             unfit.push(Unfit { field: format!("spec.kafka.options.{name}"), why });
         }
     }

@@ -31,7 +31,10 @@ pub struct Kafka {
     /// Where partitions start that have neither a ledger nor a committed offset: `earliest`, `latest`, or a time such as
     /// `2025-12-21T10:00:00Z`. Fixed for good by the first start.
     #[serde(default = "earliest")]
-    #[schemars(length(max = 40), regex(pattern = r"^(earliest|latest|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+(Z|[+-][0-9]{2}:[0-9]{2}))$"))]
+    #[schemars(
+        length(max = 40),
+        regex(pattern = r"^(earliest|latest|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+(Z|[+-][0-9]{2}:[0-9]{2}))$")
+    )]
     #[x_kube(validation = Rule::new("self == oldSelf")
         .message("kafka.startFrom cannot be changed: the first start has fixed it in the bucket"))]
     pub start_from: String,

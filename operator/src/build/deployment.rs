@@ -53,11 +53,7 @@ fn template(sink: &ValidatedSink) -> PodTemplateSpec {
     annotations.insert(SETTINGS_HASH.to_owned(), sink.settings_hash.clone());
     annotations.insert(CREDENTIALS_HASH.to_owned(), sink.credentials_hash.clone());
     PodTemplateSpec {
-        metadata: Some(ObjectMeta {
-            labels: Some(labels),
-            annotations: Some(annotations),
-            ..ObjectMeta::default()
-        }),
+        metadata: Some(ObjectMeta { labels: Some(labels), annotations: Some(annotations), ..ObjectMeta::default() }),
         spec: Some(pod(sink)),
     }
 }
@@ -97,10 +93,7 @@ fn container(sink: &ValidatedSink) -> Container {
         read_only,
         ..VolumeMount::default()
     };
-    let mut mounts = vec![
-        mount("settings", CONFIG_DIR, Some(true)),
-        mount("credentials", CREDENTIALS_DIR, Some(true)),
-    ];
+    let mut mounts = vec![mount("settings", CONFIG_DIR, Some(true)), mount("credentials", CREDENTIALS_DIR, Some(true))];
     mounts.extend(sink.claim.is_some().then(|| mount("files", VOLUME_DIR, None)));
     Container {
         name: "worker".to_owned(),
@@ -147,7 +140,8 @@ fn resources(sink: &ValidatedSink) -> ResourceRequirements {
             IntOrString::Int(number) => number.to_string(),
             IntOrString::String(text) => text.clone(),
         };
-        let quantities: BTreeMap<_, _> = from.iter().map(|(name, value)| (name.clone(), Quantity(text(value)))).collect();
+        let quantities: BTreeMap<_, _> =
+            from.iter().map(|(name, value)| (name.clone(), Quantity(text(value)))).collect();
         (!quantities.is_empty()).then_some(quantities)
     };
     let given = &sink.worker.resources;
@@ -162,7 +156,10 @@ fn volumes(sink: &ValidatedSink) -> Vec<Volume> {
     let mut volumes = vec![
         Volume {
             name: "settings".to_owned(),
-            config_map: Some(ConfigMapVolumeSource { name: settings_name(&sink.name), ..ConfigMapVolumeSource::default() }),
+            config_map: Some(ConfigMapVolumeSource {
+                name: settings_name(&sink.name),
+                ..ConfigMapVolumeSource::default()
+            }),
             ..Volume::default()
         },
         Volume {

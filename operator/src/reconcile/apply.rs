@@ -54,7 +54,10 @@ pub async fn apply(context: &Context, namespace: &str, sink: &str, children: &Ch
     put(context, namespace, &children.deployment).await
 }
 
-trait Child: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Serialize + DeserializeOwned {}
+trait Child:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Serialize + DeserializeOwned
+{
+}
 
 impl<K> Child for K where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Serialize + DeserializeOwned

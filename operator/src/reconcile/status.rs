@@ -39,7 +39,8 @@ pub fn status(sink: &EventSink, found: &Dereferenced, outcome: &Outcome, now: Ti
     let deployment = found.deployment.as_ref().and_then(|deployment| deployment.status.as_ref());
     let held = held(workers);
     let ready = ready(sink, found, outcome, &held);
-    let mut conditions = Conditions { generation: sink.metadata.generation, now, old: &old.conditions, all: Vec::new() };
+    let mut conditions =
+        Conditions { generation: sink.metadata.generation, now, old: &old.conditions, all: Vec::new() };
     conditions.add(condition::READY, &ready.word);
     if ready.reconciling {
         conditions.add(condition::RECONCILING, &word("True", &ready.word.reason, ready.word.message.clone()));
@@ -53,7 +54,8 @@ pub fn status(sink: &EventSink, found: &Dereferenced, outcome: &Outcome, now: Ti
     };
     let reached = |error: Option<String>, reason| reachable(workers, error, reason);
     conditions.add(condition::SOURCE_REACHABLE, &reached(errors(|worker| &worker.kafka_error), reason::KAFKA_ERROR));
-    conditions.add(condition::DESTINATION_REACHABLE, &reached(errors(|worker| &worker.store_error), reason::STORE_ERROR));
+    conditions
+        .add(condition::DESTINATION_REACHABLE, &reached(errors(|worker| &worker.store_error), reason::STORE_ERROR));
     if let Some(plan) = outcome.plan() {
         conditions.add(condition::SCALING_ACTIVE, &scaling(plan));
     }
@@ -124,11 +126,17 @@ fn ready(sink: &EventSink, found: &Dereferenced, outcome: &Outcome, held: &[Held
         return settled(word("False", reason::KAFKA_ERROR, words));
     }
     if ready {
-        return settled(word("True", reason::RUNNING, format!("{} of {} workers are ready", plan.replicas, plan.replicas)));
+        return settled(word(
+            "True",
+            reason::RUNNING,
+            format!("{} of {} workers are ready", plan.replicas, plan.replicas),
+        ));
     }
     match found.workers.waiting.first() {
         Some(words) => at_work(word("False", reason::WORKERS_NOT_READY, words.clone())),
-        None => at_work(word("False", reason::PROGRESSING, format!("waiting for {} workers to be ready", plan.replicas))),
+        None => {
+            at_work(word("False", reason::PROGRESSING, format!("waiting for {} workers to be ready", plan.replicas)))
+        }
     }
 }
 

@@ -134,10 +134,7 @@ pub fn validate(sink: &EventSink, found: &Dereferenced, image: &str) -> Result<V
     })
 }
 
-fn credentials(
-    wanted: Vec<Credential>,
-    found: &Dereferenced,
-) -> Result<BTreeMap<&'static str, Vec<u8>>, Invalid> {
+fn credentials(wanted: Vec<Credential>, found: &Dereferenced) -> Result<BTreeMap<&'static str, Vec<u8>>, Invalid> {
     let mut files = BTreeMap::new();
     for Credential { file, secret, key, field } in wanted {
         let Some(data) = found.secrets.get(&secret) else {
