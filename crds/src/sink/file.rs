@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What the files look like and when one is closed.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct File {
     /// Parquet or Avro (object container files with the same columns). It may change: cuts that are planned are finished
@@ -29,6 +29,19 @@ pub struct File {
     /// When a file is closed; the first limit that is reached counts, per partition.
     #[serde(default)]
     pub rotation: Rotation,
+}
+
+impl Default for File {
+    fn default() -> Self {
+        Self {
+            format: Format::default(),
+            compression: Compression::default(),
+            partition_by: PartitionBy::default(),
+            schema_version: v1(),
+            columns: Vec::new(),
+            rotation: Rotation::default(),
+        }
+    }
 }
 
 fn v1() -> String {
