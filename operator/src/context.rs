@@ -1,8 +1,13 @@
 //! What every reconcile shares.
 
 use crate::metrics::Metrics;
-use kube::Client;
+use crate::scale::{self, Memory, Observed, Plan, Policy};
+use eventsink_crds::sink::EventSink;
 use kube::runtime::events::Recorder;
+use kube::{Client, ResourceExt as _};
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 /// What every reconcile shares.
 pub struct Context {
@@ -16,4 +21,31 @@ pub struct Context {
     pub worker_image: String,
     /// Metrics.
     pub metrics: Metrics,
+    /// What is remembered for the number of workers.
+    pub scaling: Memories,
+}
+
+/// What is remembered of each sink between two plans; an operator that starts anew waits until it knows again.
+pub struct Memories {
+    began: Instant,
+    by_uid: Mutex<HashMap<String, Memory>>,
+}
+
+impl Default for Memories {
+    fn default() -> Self {
+        Self { began: Instant::now(), by_uid: Mutex::default() }
+    }
+}
+
+impl Memories {
+    /// Decides how many workers a sink should have.
+    pub fn plan(&self, sink: &EventSink, policy: &Policy, observed: &Observed) -> Plan {
+        let mut all = self.by_uid.lock().unwrap_or_else(PoisonError::into_inner);
+        scale::plan(policy, observed, all.entry(sink.uid().unwrap_or_default()).or_default(), self.began.elapsed())
+    }
+
+    /// The sink is gone.
+    pub fn forget(&self, sink: &EventSink) {
+        self.by_uid.lock().unwrap_or_else(PoisonError::into_inner).remove(&sink.uid().unwrap_or_default());
+    }
 }

@@ -2,7 +2,7 @@
 
 use crate::args::Run;
 use crate::build::{INSTANCE, NAME, OPERATOR, WORKER};
-use crate::context::Context;
+use crate::context::{Context, Memories};
 use crate::http::{self, Readiness};
 use crate::metrics::Metrics;
 use crate::projection;
@@ -63,6 +63,7 @@ pub async fn run(run: Run) -> Result<(), Error> {
         http,
         worker_image: run.worker_image.clone(),
         metrics,
+        scaling: Memories::default(),
     });
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| setup(&error))?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), namespaces = ?run.watch_namespaces, "starting");

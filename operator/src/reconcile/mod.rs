@@ -8,10 +8,11 @@ pub mod validate;
 
 use crate::build;
 use crate::context::Context;
-use crate::scale::{self, Observed, Plan, Policy};
+use crate::scale::{Observed, Place, Plan, Policy};
 use apply::ApplyError;
 use dereference::Dereferenced;
-use eventsink_crds::sink::{EventSink, condition};
+use eventsink_crds::sink::{EventSink, ScalingMode, condition};
+use eventsink_crds::status::PartitionStatus;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 use kube::runtime::controller::Action;
@@ -23,6 +24,8 @@ use validate::Invalid;
 
 /// A sink with workers is looked at so often, for its lag and its holds.
 const WATCHFUL: Duration = Duration::from_secs(30);
+/// In the mode Lag it is looked at so often, to see how fast its workers read.
+const SAMPLE: Duration = Duration::from_secs(15);
 /// While something is on its way there is news sooner.
 const EAGER: Duration = Duration::from_secs(5);
 /// Watches can miss something.
@@ -85,6 +88,7 @@ impl Outcome {
 pub async fn reconcile(sink: Arc<EventSink>, context: Arc<Context>) -> Result<Action, Error> {
     if sink.metadata.deletion_timestamp.is_some() {
         // The children go with it by their owner; files, ledger and offsets stay.
+        context.scaling.forget(&sink);
         return Ok(Action::await_change());
     }
     let found = dereference::dereference(&sink, &context).await.map_err(|error| Error::Dereference(Box::new(error)))?;
@@ -95,6 +99,7 @@ pub async fn reconcile(sink: Arc<EventSink>, context: Arc<Context>) -> Result<Ac
     let next = match &outcome {
         Outcome::NotApplied(..) => AGAIN,
         Outcome::Applied(_) if is(&status.conditions, condition::RECONCILING) => EAGER,
+        Outcome::Applied(_) if sink.spec.scaling.mode == ScalingMode::Lag && !sink.spec.suspend => SAMPLE,
         Outcome::Applied(plan) if plan.replicas > 0 => WATCHFUL,
         Outcome::Invalid(_) if status.replicas > 0 => WATCHFUL,
         _ => IDLE,
@@ -123,13 +128,37 @@ async fn bring_about(sink: &EventSink, found: &Dereferenced, context: &Context) 
     let observed = Observed {
         current: found.deployment.as_ref().and_then(|deployment| deployment.spec.as_ref()?.replicas),
         partitions: status::partitions(&old, &found.workers),
+        places: places(found, status::partitions(&old, &found.workers)),
     };
-    let plan = scale::plan(&policy, &observed);
+    let plan = context.scaling.plan(sink, &policy, &observed);
     let children = build::children(&valid, plan.replicas);
     match apply::apply(context, &valid.namespace, &valid.name, &children).await {
         Ok(()) => Outcome::Applied(plan),
         Err(error) => Outcome::NotApplied(plan, error),
     }
+}
+
+/// How far each partition is, once every worker is ready and has said, and somebody has each partition.
+fn places(found: &Dereferenced, partitions: Option<i32>) -> Option<Vec<Place>> {
+    let status = found.deployment.as_ref()?.status.as_ref()?;
+    let wanted = found.deployment.as_ref()?.spec.as_ref()?.replicas?;
+    let answers = &found.workers.answers;
+    let all = found.workers.all_answered() && status.ready_replicas == Some(wanted) && answers.len() == wanted as usize;
+    let settled = all && partitions.is_some_and(|count| count == found.workers.partitions());
+    let number = |offset: u64| i64::try_from(offset).unwrap_or(i64::MAX);
+    settled.then(|| {
+        let each =
+            answers.iter().enumerate().flat_map(|(worker, said)| said.partitions.iter().map(move |at| (worker, at)));
+        let place = |(worker, at): (usize, &PartitionStatus)| Place {
+            partition: (at.topic.clone(), at.partition),
+            worker,
+            position: at.read_position,
+            high: at.high_watermark,
+            unread: number(at.unread),
+            held: at.hold.is_some(),
+        };
+        each.map(place).collect()
+    })
 }
 
 fn is(conditions: &[Condition], type_: &str) -> bool {

@@ -7,10 +7,11 @@ use eventsink_operator::build::{self, Children};
 use eventsink_operator::projection;
 use eventsink_operator::reconcile::dereference::Dereferenced;
 use eventsink_operator::reconcile::validate::validate;
-use eventsink_operator::scale::{self, Observed, Plan, Policy};
+use eventsink_operator::scale::{self, Memory, Observed, Plan, Policy};
 use kube::CustomResourceExt as _;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 /// Settings that the resource does not speak of, and why.
 const ONLY_THE_WORKER: [(&str, &str); 28] = [
@@ -60,10 +61,34 @@ fn with_store(spec: &Value, store: &str) -> Value {
 fn secrets() -> Dereferenced {
     let text = "-----BEGIN CERTIFICATE----- PRIVATE KEY-----";
     let data = |secret: &str| {
-        let value = |key: &str| if key.ends_with("json") { format!("{{\"of\": \"{secret} {key}\"}}") } else { format!("{text} {secret} {key}") };
+        let value = |key: &str| {
+            if key.ends_with("json") {
+                format!("{{\"of\": \"{secret} {key}\"}}")
+            } else {
+                format!("{text} {secret} {key}")
+            }
+        };
         let keys = [
-            "id", "user", "secret", "word", "oauth.crt", "other.crt", "kafka.crt", "tls.crt", "user.crt", "tls.key", "user.key",
-            "other", "token", "ssec", "store.crt", "access", "sas", "client", "account.json", "other.json",
+            "id",
+            "user",
+            "secret",
+            "word",
+            "oauth.crt",
+            "other.crt",
+            "kafka.crt",
+            "tls.crt",
+            "user.crt",
+            "tls.key",
+            "user.key",
+            "other",
+            "token",
+            "ssec",
+            "store.crt",
+            "access",
+            "sas",
+            "client",
+            "account.json",
+            "other.json",
         ];
         keys.map(|key| (key.to_owned(), value(key).into_bytes())).into()
     };
@@ -79,12 +104,16 @@ fn becomes(spec: &Value) -> (Children, Vec<Plan>) {
     let valid = validate(&sink, &secrets(), "image").unwrap_or_else(|error| panic!("{error}"));
     let policy = Policy { scaling: valid.scaling.clone(), replicas: valid.replicas, suspend: valid.suspend };
     let seen = [None, Some(1), Some(40)].map(|partitions| Observed { partitions, ..Observed::default() });
-    (build::children(&valid, 2), seen.iter().map(|seen| scale::plan(&policy, seen)).collect())
+    (
+        build::children(&valid, 2),
+        seen.iter().map(|seen| scale::plan(&policy, seen, &mut Memory::default(), Duration::ZERO)).collect(),
+    )
 }
 
 /// Paths of all leaves; lists and maps of the user's own keys are leaves.
 fn leaves(value: &Value, path: &str, all: &mut BTreeMap<String, Value>) {
-    let own_keys = ["options", "extensions", "requests", "limits", "nodeSelector", "podLabels", "podAnnotations", "affinity"];
+    let own_keys =
+        ["options", "extensions", "requests", "limits", "nodeSelector", "podLabels", "podAnnotations", "affinity"];
     match value {
         Value::Object(fields) if !own_keys.iter().any(|name| path.ends_with(&format!(".{name}"))) => {
             for (name, value) in fields {
@@ -171,7 +200,11 @@ fn every_setting_of_a_worker_comes_from_the_resource_or_is_named() {
             leaves(&serde_json::to_value(Settings::default()).expect("it is a tree"), "", &mut found);
             found
         };
-        for settings in [project(&with_store(&one, store)), project(&with_store(&other, store)), project(&with_store(&basic, store))] {
+        for settings in [
+            project(&with_store(&one, store)),
+            project(&with_store(&other, store)),
+            project(&with_store(&basic, store)),
+        ] {
             for (path, value) in settings {
                 if defaults.get(&path) != Some(&value) {
                     said.insert(path.clone());

@@ -1,6 +1,11 @@
 //! How many workers there should be. Pure: what is observed, what is remembered and the time come in.
 
+mod lag;
+
 use eventsink_crds::sink::{Scaling, ScalingMode, reason};
+use std::time::Duration;
+
+pub use lag::{Memory, Place};
 
 /// What is known of a sink at one moment.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -9,6 +14,8 @@ pub struct Observed {
     pub current: Option<i32>,
     /// Partitions of all topics; none while nobody has said.
     pub partitions: Option<i32>,
+    /// How far each partition is; none unless every worker has said and none of them is missing.
+    pub places: Option<Vec<Place>>,
 }
 
 /// What the spec asks for.
@@ -35,9 +42,9 @@ pub struct Plan {
     pub message: String,
 }
 
-/// Decides.
+/// Decides. `now` is monotonic.
 #[must_use]
-pub fn plan(policy: &Policy, observed: &Observed) -> Plan {
+pub fn plan(policy: &Policy, observed: &Observed, memory: &mut Memory, now: Duration) -> Plan {
     let follows = |replicas, message| Plan { replicas, active: true, reason: reason::FOLLOWS, message };
     let scaling = &policy.scaling;
     if policy.suspend {
@@ -48,7 +55,21 @@ pub fn plan(policy: &Policy, observed: &Observed) -> Plan {
         ScalingMode::External => {
             follows(policy.replicas, format!("spec.replicas is {}, written by an autoscaler", policy.replicas))
         }
-        ScalingMode::Partitions | ScalingMode::Lag => by_partitions(scaling, observed),
+        ScalingMode::Partitions => by_partitions(scaling, observed),
+        ScalingMode::Lag => by_lag(scaling, observed, memory, now),
+    }
+}
+
+fn by_lag(scaling: &Scaling, observed: &Observed, memory: &mut Memory, now: Duration) -> Plan {
+    let current = observed.current.filter(|current| *current > 0);
+    match (current, &observed.places) {
+        (Some(current), Some(places)) if !places.is_empty() => lag::plan(scaling, current, places, memory, now),
+        _ => {
+            // Unknown is not zero.
+            let replicas = current.unwrap_or(1).clamp(scaling.min_replicas, scaling.max_replicas);
+            let message = format!("not every worker has said how far it is: staying at {replicas}");
+            Plan { replicas, active: false, reason: reason::HOLDING, message }
+        }
     }
 }
 
