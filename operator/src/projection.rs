@@ -44,46 +44,19 @@ pub struct Credential {
     pub field: &'static str,
 }
 
+impl Credential {
+    fn new(file: &'static str, field: &'static str, secret: &str, key: &str) -> Self {
+        Self { file, secret: secret.to_owned(), key: key.to_owned(), field }
+    }
+}
+
 /// Every key of a Secret that the sink refers to, and the file it becomes.
 #[must_use]
 pub fn credentials(spec: &EventSinkSpec) -> Vec<Credential> {
     let mut all = Vec::new();
-    let mut add = |file, field, secret: &str, key: &str| {
-        all.push(Credential { file, secret: secret.to_owned(), key: key.to_owned(), field });
-    };
-    if let Some(sasl) = &spec.kafka.security.sasl {
-        let (secret, field) = (&sasl.secret_ref, "spec.kafka.security.sasl.secretRef");
-        add("kafka-username", field, &secret.name, &secret.username_key);
-        add("kafka-password", field, &secret.name, &secret.password_key);
-        if let Some(ca) = sasl.oauth.as_ref().and_then(|oauth| oauth.ca_secret_ref.as_ref()) {
-            add("oauth-ca.crt", "spec.kafka.security.sasl.oauth.caSecretRef", &ca.name, &ca.key);
-        }
-    }
-    if let Some(tls) = &spec.kafka.security.tls {
-        if let Some(ca) = &tls.ca_secret_ref {
-            add("kafka-ca.crt", "spec.kafka.security.tls.caSecretRef", &ca.name, &ca.key);
-        }
-        if let Some(client) = &tls.client_secret_ref {
-            let field = "spec.kafka.security.tls.clientSecretRef";
-            add("kafka-tls.crt", field, &client.name, &client.certificate_key);
-            add("kafka-tls.key", field, &client.name, &client.private_key_key);
-        }
-    }
+    of_kafka(&spec.kafka.security, &mut all);
     if let Some(s3) = &spec.storage.s3 {
-        if let Some(secret) = &s3.secret_ref {
-            let field = "spec.storage.s3.secretRef";
-            add("s3-access-key-id", field, &secret.name, &secret.access_key_id_key);
-            add("s3-secret-access-key", field, &secret.name, &secret.secret_access_key_key);
-            if let Some(token) = &secret.session_token_key {
-                add("s3-session-token", field, &secret.name, token);
-            }
-        }
-        if let Some(key) = &s3.sse.customer_key_secret_ref {
-            add("s3-customer-key", "spec.storage.s3.sse.customerKeySecretRef", &key.name, &key.key);
-        }
-        if let Some(ca) = &s3.ca_secret_ref {
-            add("store-ca.crt", "spec.storage.s3.caSecretRef", &ca.name, &ca.key);
-        }
+        of_s3(s3, &mut all);
     }
     if let Some(azure) = &spec.storage.azure {
         for (file, field, key) in [
@@ -91,23 +64,57 @@ pub fn credentials(spec: &EventSinkSpec) -> Vec<Credential> {
             ("azure-sas-token", "spec.storage.azure.sasTokenSecretRef", &azure.sas_token_secret_ref),
             ("azure-client-secret", "spec.storage.azure.clientSecretRef", &azure.client_secret_ref),
         ] {
-            if let Some(key) = key {
-                add(file, field, &key.name, &key.key);
-            }
+            all.extend(key.as_ref().map(|key| Credential::new(file, field, &key.name, &key.key)));
         }
-        if let Some(ca) = &azure.ca_secret_ref {
-            add("store-ca.crt", "spec.storage.azure.caSecretRef", &ca.name, &ca.key);
-        }
+        let field = "spec.storage.azure.caSecretRef";
+        all.extend(azure.ca_secret_ref.as_ref().map(|ca| Credential::new("store-ca.crt", field, &ca.name, &ca.key)));
     }
     if let Some(gcs) = &spec.storage.gcs {
-        if let Some(key) = &gcs.service_account_secret_ref {
-            add("gcs-service-account.json", "spec.storage.gcs.serviceAccountSecretRef", &key.name, &key.key);
-        }
-        if let Some(ca) = &gcs.ca_secret_ref {
-            add("store-ca.crt", "spec.storage.gcs.caSecretRef", &ca.name, &ca.key);
-        }
+        let (file, field) = ("gcs-service-account.json", "spec.storage.gcs.serviceAccountSecretRef");
+        let account = gcs.service_account_secret_ref.as_ref();
+        all.extend(account.map(|key| Credential::new(file, field, &key.name, &key.key)));
+        let field = "spec.storage.gcs.caSecretRef";
+        all.extend(gcs.ca_secret_ref.as_ref().map(|ca| Credential::new("store-ca.crt", field, &ca.name, &ca.key)));
     }
     all
+}
+
+fn of_kafka(security: &sink::Security, all: &mut Vec<Credential>) {
+    if let Some(sasl) = &security.sasl {
+        let (secret, field) = (&sasl.secret_ref, "spec.kafka.security.sasl.secretRef");
+        all.push(Credential::new("kafka-username", field, &secret.name, &secret.username_key));
+        all.push(Credential::new("kafka-password", field, &secret.name, &secret.password_key));
+        if let Some(ca) = sasl.oauth.as_ref().and_then(|oauth| oauth.ca_secret_ref.as_ref()) {
+            let field = "spec.kafka.security.sasl.oauth.caSecretRef";
+            all.push(Credential::new("oauth-ca.crt", field, &ca.name, &ca.key));
+        }
+    }
+    let Some(tls) = &security.tls else { return };
+    if let Some(ca) = &tls.ca_secret_ref {
+        all.push(Credential::new("kafka-ca.crt", "spec.kafka.security.tls.caSecretRef", &ca.name, &ca.key));
+    }
+    if let Some(client) = &tls.client_secret_ref {
+        let field = "spec.kafka.security.tls.clientSecretRef";
+        all.push(Credential::new("kafka-tls.crt", field, &client.name, &client.certificate_key));
+        all.push(Credential::new("kafka-tls.key", field, &client.name, &client.private_key_key));
+    }
+}
+
+fn of_s3(s3: &sink::S3, all: &mut Vec<Credential>) {
+    if let Some(secret) = &s3.secret_ref {
+        let field = "spec.storage.s3.secretRef";
+        all.push(Credential::new("s3-access-key-id", field, &secret.name, &secret.access_key_id_key));
+        all.push(Credential::new("s3-secret-access-key", field, &secret.name, &secret.secret_access_key_key));
+        let token = secret.session_token_key.as_ref();
+        all.extend(token.map(|token| Credential::new("s3-session-token", field, &secret.name, token)));
+    }
+    if let Some(key) = &s3.sse.customer_key_secret_ref {
+        let field = "spec.storage.s3.sse.customerKeySecretRef";
+        all.push(Credential::new("s3-customer-key", field, &key.name, &key.key));
+    }
+    if let Some(ca) = &s3.ca_secret_ref {
+        all.push(Credential::new("store-ca.crt", "spec.storage.s3.caSecretRef", &ca.name, &ca.key));
+    }
 }
 
 /// The settings of the sink's workers. `name` and `namespace` are those of the resource.
