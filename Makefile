@@ -17,7 +17,7 @@ RIGS := e2e/rigs/kafka e2e/rigs/s3 e2e/rigs/azure e2e/rigs/gcs e2e/rigs/python e
 # No file may know the machine it was written on; the brackets keep this line from finding itself.
 MACHINE_PATHS := /[w]ork/|/[r]oot/|/[h]ome/
 
-.PHONY: help demo build test e2e chaos sabotage check lint fmt vet advisories tools rigs $(RIGS)
+.PHONY: help demo build test e2e chaos sabotage generate check lint fmt vet advisories tools rigs $(RIGS)
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,10 @@ chaos: rigs build ## the fault matrix and the long simulation; writes docs/chaos
 
 sabotage: ## break each rule of the delivery contract in a copy of the code; its test must go red
 	e2e/sabotage/run
+
+generate: ## write the CustomResourceDefinition anew
+	cargo run --quiet --workspace --features eventsink-crds/crdgen --bin crdgen > crds/yaml/eventsinks.yaml.new
+	mv crds/yaml/eventsinks.yaml.new crds/yaml/eventsinks.yaml
 
 check: lint test ## lint, then test
 

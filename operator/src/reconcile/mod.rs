@@ -1,0 +1,190 @@
+//! One sink, from what is asked for to what is true: dereference (reads), validate and build (pure), apply, status
+//! (writes). It does not matter why it runs: it always does all of it.
+
+pub mod apply;
+pub mod dereference;
+pub mod status;
+pub mod validate;
+
+use crate::build;
+use crate::context::Context;
+use crate::scale::{Observed, Place, Plan, Policy};
+use apply::ApplyError;
+use dereference::Dereferenced;
+use eventsink_crds::sink::{EventSink, ScalingMode, condition};
+use eventsink_crds::status::PartitionStatus;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::jiff::Timestamp;
+use kube::runtime::controller::Action;
+use kube::runtime::events::{Event, EventType};
+use kube::{Resource as _, ResourceExt as _};
+use std::sync::Arc;
+use std::time::Duration;
+use validate::Invalid;
+
+/// A sink with workers is looked at so often, for its lag and its holds.
+const WATCHFUL: Duration = Duration::from_secs(30);
+/// In the mode Lag it is looked at so often, to see how fast its workers read.
+const SAMPLE: Duration = Duration::from_secs(15);
+/// While something is on its way there is news sooner.
+const EAGER: Duration = Duration::from_secs(5);
+/// Watches can miss something.
+const IDLE: Duration = Duration::from_secs(600);
+/// A failed reconcile is tried again.
+const AGAIN: Duration = Duration::from_secs(10);
+
+/// Why a reconcile failed; what somebody must change is no failure but a condition.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// What the sink refers to could not be read.
+    #[error("cannot read what the sink refers to: {0}")]
+    Dereference(#[source] Box<kube::Error>),
+    /// A child could not be put.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    /// The status could not be written.
+    #[error("cannot write the status: {0}")]
+    Status(#[source] Box<kube::Error>),
+}
+
+impl Error {
+    /// Label in metrics.
+    #[must_use]
+    pub fn stage(&self) -> &'static str {
+        match self {
+            Self::Dereference(_) => "dereference",
+            Self::Apply(_) => "apply",
+            Self::Status(_) => "status",
+        }
+    }
+}
+
+/// What became of a sink.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Somebody must change something first; what runs goes on as it is.
+    Invalid(Invalid),
+    /// Children could not be put.
+    NotApplied(Plan, ApplyError),
+    /// Children are as they should be.
+    Applied(Plan),
+}
+
+impl Outcome {
+    /// How many workers there should be, where that could be said.
+    #[must_use]
+    pub fn plan(&self) -> Option<&Plan> {
+        match self {
+            Self::Invalid(_) => None,
+            Self::NotApplied(plan, _) | Self::Applied(plan) => Some(plan),
+        }
+    }
+}
+
+/// Reconciles one sink.
+///
+/// # Errors
+/// When the API server does not answer or refuses; tried again.
+pub async fn reconcile(sink: Arc<EventSink>, context: Arc<Context>) -> Result<Action, Error> {
+    if sink.metadata.deletion_timestamp.is_some() {
+        // The children go with it by their owner; files, ledger and offsets stay.
+        context.scaling.forget(&sink);
+        return Ok(Action::await_change());
+    }
+    let found = dereference::dereference(&sink, &context).await.map_err(|error| Error::Dereference(Box::new(error)))?;
+    let outcome = bring_about(&sink, &found, &context).await;
+    let status = status::status(&sink, &found, &outcome, Time(Timestamp::now()));
+    tell(&sink, &status.conditions, &context).await;
+    status::write(&context, &sink, &status).await.map_err(|error| Error::Status(Box::new(error)))?;
+    let next = match &outcome {
+        Outcome::NotApplied(..) => AGAIN,
+        Outcome::Applied(_) if is(&status.conditions, condition::RECONCILING) => EAGER,
+        Outcome::Applied(_) if sink.spec.scaling.mode == ScalingMode::Lag && !sink.spec.suspend => SAMPLE,
+        Outcome::Applied(plan) if plan.replicas > 0 => WATCHFUL,
+        Outcome::Invalid(_) if status.replicas > 0 => WATCHFUL,
+        _ => IDLE,
+    };
+    if let Outcome::NotApplied(_, error @ ApplyError::Api { .. }) = outcome {
+        return Err(error.into());
+    }
+    Ok(Action::requeue(next))
+}
+
+/// After a failure.
+#[must_use]
+pub fn try_again(sink: Arc<EventSink>, error: &Error, context: Arc<Context>) -> Action {
+    tracing::warn!(sink = %format!("{}/{}", sink.namespace().unwrap_or_default(), sink.name_any()), %error, "reconcile failed, trying again");
+    context.metrics.failed(error.stage());
+    Action::requeue(AGAIN)
+}
+
+async fn bring_about(sink: &EventSink, found: &Dereferenced, context: &Context) -> Outcome {
+    let valid = match validate::validate(sink, found, &context.worker_image) {
+        Ok(valid) => valid,
+        Err(invalid) => return Outcome::Invalid(invalid),
+    };
+    let policy = Policy { scaling: valid.scaling.clone(), replicas: valid.replicas, suspend: valid.suspend };
+    let old = sink.status.clone().unwrap_or_default();
+    let observed = Observed {
+        current: found.deployment.as_ref().and_then(|deployment| deployment.spec.as_ref()?.replicas),
+        partitions: status::partitions(&old, &found.workers),
+        places: places(found, status::partitions(&old, &found.workers)),
+    };
+    let plan = context.scaling.plan(sink, &policy, &observed);
+    let children = build::children(&valid, plan.replicas);
+    match apply::apply(context, &valid.namespace, &valid.name, &children).await {
+        Ok(()) => Outcome::Applied(plan),
+        Err(error) => Outcome::NotApplied(plan, error),
+    }
+}
+
+/// How far each partition is, once every worker is ready and has said, and somebody has each partition.
+fn places(found: &Dereferenced, partitions: Option<i32>) -> Option<Vec<Place>> {
+    let status = found.deployment.as_ref()?.status.as_ref()?;
+    let wanted = found.deployment.as_ref()?.spec.as_ref()?.replicas?;
+    let answers = &found.workers.answers;
+    let all = found.workers.all_answered() && status.ready_replicas == Some(wanted) && answers.len() == wanted as usize;
+    let settled = all && partitions.is_some_and(|count| count == found.workers.partitions());
+    let number = |offset: u64| i64::try_from(offset).unwrap_or(i64::MAX);
+    settled.then(|| {
+        let each =
+            answers.iter().enumerate().flat_map(|(worker, said)| said.partitions.iter().map(move |at| (worker, at)));
+        let place = |(worker, at): (usize, &PartitionStatus)| Place {
+            partition: (at.topic.clone(), at.partition),
+            worker,
+            position: at.read_position,
+            high: at.high_watermark,
+            unread: number(at.unread),
+            held: at.hold.is_some(),
+        };
+        each.map(place).collect()
+    })
+}
+
+fn is(conditions: &[Condition], type_: &str) -> bool {
+    conditions.iter().any(|condition| condition.type_ == type_ && condition.status == "True")
+}
+
+/// Tells people of a change of Ready, once; repeats become a series.
+async fn tell(sink: &EventSink, conditions: &[Condition], context: &Context) {
+    let find = |conditions: &[Condition]| {
+        conditions.iter().find(|condition| condition.type_ == condition::READY).map(|ready| ready.reason.clone())
+    };
+    let old = sink.status.as_ref().and_then(|status| find(&status.conditions));
+    let Some(ready) = conditions.iter().find(|found| found.type_ == condition::READY) else { return };
+    if old.as_ref() == Some(&ready.reason) {
+        return;
+    }
+    let quiet = ready.status == "True" || is(conditions, condition::RECONCILING);
+    let event = Event {
+        type_: if quiet { EventType::Normal } else { EventType::Warning },
+        reason: ready.reason.clone(),
+        // The API takes a kilobyte.
+        note: Some(ready.message.chars().take(900).collect()),
+        action: "Reconcile".to_owned(),
+        secondary: None,
+    };
+    if let Err(error) = context.recorder.publish(&event, &sink.object_ref(&())).await {
+        tracing::warn!(%error, "cannot publish an event");
+    }
+}

@@ -1,0 +1,253 @@
+//! Last stage: what is true of a sink, from what was found and done. Pure but for the one patch at its end.
+//!
+//! Conditions are written for `kubectl`, kstatus and Argo CD: `Reconciling` and `Stalled` stand only while they are true,
+//! and `Ready` says the most important thing that there is to say.
+
+use super::Outcome;
+use super::apply::ApplyError;
+use super::dereference::Dereferenced;
+use super::validate::Invalid;
+use crate::scale::Plan;
+use crate::workers::{Workers, selector_text};
+use crate::{build, context::Context};
+use eventsink_crds::sink::{EventSink, EventSinkStatus, HeldPartition, Lag, condition, reason};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::api::{Patch, PatchParams};
+use kube::{Api, Resource as _, ResourceExt as _};
+use serde_json::json;
+
+/// Partitions on hold that the status names; all of them are metrics.
+const NAMED: usize = 10;
+
+/// One thing to say.
+struct Word {
+    status: &'static str,
+    reason: String,
+    message: String,
+}
+
+fn word(status: &'static str, reason: &str, message: impl Into<String>) -> Word {
+    Word { status, reason: reason.to_owned(), message: message.into() }
+}
+
+/// What is true now. Times of conditions that do not change stay.
+#[must_use]
+pub fn status(sink: &EventSink, found: &Dereferenced, outcome: &Outcome, now: Time) -> EventSinkStatus {
+    let old = sink.status.clone().unwrap_or_default();
+    let workers = &found.workers;
+    let deployment = found.deployment.as_ref().and_then(|deployment| deployment.status.as_ref());
+    let held = held(workers);
+    let ready = ready(sink, found, outcome, &held);
+    let mut conditions =
+        Conditions { generation: sink.metadata.generation, now, old: &old.conditions, all: Vec::new() };
+    conditions.add(condition::READY, &ready.word);
+    if ready.reconciling {
+        conditions.add(condition::RECONCILING, &word("True", &ready.word.reason, ready.word.message.clone()));
+    }
+    if ready.stalled {
+        conditions.add(condition::STALLED, &word("True", &ready.word.reason, ready.word.message.clone()));
+    }
+    conditions.add(condition::CREDENTIALS_VALID, &credentials(outcome));
+    let errors = |of: fn(&eventsink_crds::status::WorkerStatus) -> &Option<String>| {
+        workers.answers.iter().find_map(move |worker| of(worker).clone())
+    };
+    let reached = |error: Option<String>, reason| reachable(workers, error, reason);
+    conditions.add(condition::SOURCE_REACHABLE, &reached(errors(|worker| &worker.kafka_error), reason::KAFKA_ERROR));
+    conditions
+        .add(condition::DESTINATION_REACHABLE, &reached(errors(|worker| &worker.store_error), reason::STORE_ERROR));
+    if let Some(plan) = outcome.plan() {
+        conditions.add(condition::SCALING_ACTIVE, &scaling(plan));
+    }
+    EventSinkStatus {
+        observed_generation: sink.metadata.generation,
+        conditions: conditions.all,
+        replicas: deployment.and_then(|status| status.replicas).unwrap_or(0),
+        ready_replicas: deployment.and_then(|status| status.ready_replicas).unwrap_or(0),
+        desired_replicas: outcome.plan().map(|plan| plan.replicas).or(old.desired_replicas),
+        selector: Some(selector_text(&build::selector(&sink.name_any()))),
+        partitions: partitions(&old, workers),
+        lag: lag(workers),
+        files: None,
+        dead_lettered: None,
+        held,
+    }
+}
+
+/// Partitions of all topics. Kafka never takes one away, and while a group rebalances some belong to nobody.
+#[must_use]
+pub fn partitions(old: &EventSinkStatus, workers: &Workers) -> Option<i32> {
+    let seen = (workers.all_answered() && workers.partitions() > 0).then(|| workers.partitions());
+    seen.max(old.partitions)
+}
+
+struct Ready {
+    word: Word,
+    reconciling: bool,
+    stalled: bool,
+}
+
+fn ready(sink: &EventSink, found: &Dereferenced, outcome: &Outcome, held: &[HeldPartition]) -> Ready {
+    let settled = |word| Ready { word, reconciling: false, stalled: false };
+    let stalled = |word| Ready { word, reconciling: false, stalled: true };
+    let at_work = |word| Ready { word, reconciling: true, stalled: false };
+    let plan = match outcome {
+        Outcome::Invalid(invalid) => return stalled(word("False", invalid.reason(), invalid.to_string())),
+        Outcome::NotApplied(_, error @ ApplyError::NotOwned { .. }) => {
+            return stalled(word("False", reason::NOT_OWNED, error.to_string()));
+        }
+        Outcome::NotApplied(_, error) => return at_work(word("False", reason::APPLY_FAILED, error.to_string())),
+        Outcome::Applied(plan) => plan,
+    };
+    let (replicas, ready) = rollout(found.deployment.as_ref(), plan.replicas);
+    if plan.replicas == 0 {
+        let (why, words) = if sink.spec.suspend {
+            (reason::SUSPENDED, "suspended: no worker runs; what is not written yet will be read again")
+        } else {
+            (reason::SCALED_TO_ZERO, "scaled to zero: no worker runs")
+        };
+        if replicas == 0 {
+            return settled(word("True", why, words));
+        }
+        return at_work(word("False", reason::PROGRESSING, format!("{replicas} workers are ending")));
+    }
+    if let Some(first) = held.first() {
+        let more = if held.len() > 1 { format!(" (and {} more)", held.len() - 1) } else { String::new() };
+        let place = format!("{}[{}] {}: {}{more}", first.topic, first.partition, first.reason, first.message);
+        return stalled(word("False", reason::PARTITIONS_ON_HOLD, place));
+    }
+    let error = |of: fn(&eventsink_crds::status::WorkerStatus) -> &Option<String>| {
+        found.workers.answers.iter().find_map(|worker| of(worker).clone())
+    };
+    if let Some(words) = error(|worker| &worker.store_error) {
+        return settled(word("False", reason::STORE_ERROR, words));
+    }
+    if let Some(words) = error(|worker| &worker.kafka_error) {
+        return settled(word("False", reason::KAFKA_ERROR, words));
+    }
+    if ready {
+        return settled(word(
+            "True",
+            reason::RUNNING,
+            format!("{} of {} workers are ready", plan.replicas, plan.replicas),
+        ));
+    }
+    match found.workers.waiting.first() {
+        Some(words) => at_work(word("False", reason::WORKERS_NOT_READY, words.clone())),
+        None => {
+            at_work(word("False", reason::PROGRESSING, format!("waiting for {} workers to be ready", plan.replicas)))
+        }
+    }
+}
+
+/// How many workers there are, and whether all that should be are ready and of the newest template.
+fn rollout(deployment: Option<&Deployment>, wanted: i32) -> (i32, bool) {
+    let Some(deployment) = deployment else { return (0, false) };
+    let Some(status) = &deployment.status else { return (0, false) };
+    let seen = status.observed_generation >= deployment.metadata.generation;
+    let asked = deployment.spec.as_ref().and_then(|spec| spec.replicas) == Some(wanted);
+    let count = |number: Option<i32>| number.unwrap_or(0);
+    let all = count(status.replicas) == wanted
+        && count(status.updated_replicas) == wanted
+        && count(status.ready_replicas) == wanted;
+    (count(status.replicas), seen && asked && all)
+}
+
+fn credentials(outcome: &Outcome) -> Word {
+    match outcome {
+        Outcome::Invalid(invalid) if invalid.condition() == Some(condition::CREDENTIALS_VALID) => {
+            word("False", invalid.reason(), invalid.to_string())
+        }
+        Outcome::Invalid(Invalid::Spec(_)) => word("Unknown", reason::INVALID_SPEC, "the spec must be mended first"),
+        _ => word("True", reason::OK, "every Secret that the sink names has its keys"),
+    }
+}
+
+fn reachable(workers: &Workers, error: Option<String>, failed: &str) -> Word {
+    match error {
+        Some(words) => word("False", failed, words),
+        None if workers.answers.iter().any(|worker| worker.ready) => word("True", reason::OK, "a worker uses it"),
+        None => word("Unknown", reason::UNKNOWN, "no worker has said yet"),
+    }
+}
+
+fn scaling(plan: &Plan) -> Word {
+    word(if plan.active { "True" } else { "False" }, plan.reason, plan.message.clone())
+}
+
+fn held(workers: &Workers) -> Vec<HeldPartition> {
+    let mut held: Vec<HeldPartition> = workers
+        .answers
+        .iter()
+        .flat_map(|worker| &worker.partitions)
+        .filter_map(|partition| {
+            let hold = partition.hold.as_ref()?;
+            Some(HeldPartition {
+                topic: partition.topic.clone(),
+                partition: partition.partition,
+                reason: hold.reason.clone(),
+                message: hold.detail.clone(),
+            })
+        })
+        .collect();
+    held.sort_by(|a, b| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
+    held.truncate(NAMED);
+    held
+}
+
+/// The sum over all workers; nothing unless each of them has said, since a part of it would look like progress.
+fn lag(workers: &Workers) -> Option<Lag> {
+    if !workers.all_answered() {
+        return None;
+    }
+    let partitions = || workers.answers.iter().flat_map(|worker| &worker.partitions);
+    let sum = |of: fn(&eventsink_crds::status::PartitionStatus) -> u64| {
+        i64::try_from(partitions().map(of).sum::<u64>()).unwrap_or(i64::MAX)
+    };
+    let oldest = partitions().map(|partition| partition.oldest_unpersisted_ms).max().unwrap_or(0) / 1000;
+    Some(Lag {
+        unread: sum(|partition| partition.unread),
+        buffered: sum(|partition| partition.buffered),
+        oldest_unpersisted_seconds: i64::try_from(oldest).unwrap_or(i64::MAX),
+        fresh: humantime::format_duration(std::time::Duration::from_secs(oldest)).to_string(),
+    })
+}
+
+/// Conditions in the making.
+struct Conditions<'a> {
+    generation: Option<i64>,
+    now: Time,
+    old: &'a [Condition],
+    all: Vec<Condition>,
+}
+
+impl Conditions<'_> {
+    fn add(&mut self, type_: &str, word: &Word) {
+        let same = self.old.iter().find(|old| old.type_ == type_ && old.status == word.status);
+        self.all.push(Condition {
+            type_: type_.to_owned(),
+            status: word.status.to_owned(),
+            reason: word.reason.clone(),
+            message: word.message.clone(),
+            observed_generation: self.generation,
+            last_transition_time: same.map_or_else(|| self.now.clone(), |old| old.last_transition_time.clone()),
+        });
+    }
+}
+
+/// Writes the status when it differs from the one that is there.
+///
+/// # Errors
+/// When the API server does not take it.
+pub async fn write(context: &Context, sink: &EventSink, status: &EventSinkStatus) -> Result<(), kube::Error> {
+    if sink.status.as_ref() == Some(status) {
+        return Ok(());
+    }
+    let api: Api<EventSink> = Api::namespaced(context.client.clone(), &sink.namespace().unwrap_or_default());
+    let patch = json!({
+        "apiVersion": EventSink::api_version(&()), "kind": EventSink::kind(&()), "status": status,
+    });
+    let params = PatchParams::apply(build::OPERATOR).force();
+    api.patch_status(&sink.name_any(), &params, &Patch::Apply(patch)).await?;
+    Ok(())
+}

@@ -1,0 +1,175 @@
+//! Simulated days: a producer, partitions and workers with a rate of their own; one plan every 15 seconds.
+
+use super::*;
+
+const STEP: u64 = 15;
+const HOUR: u64 = 3600;
+
+/// A topic and its workers.
+struct World {
+    scaling: Scaling,
+    places: Vec<Place>,
+    workers: i32,
+    /// Records per second that a worker reads.
+    rate: f64,
+    memory: Memory,
+    now: u64,
+    /// After a change nobody reads for a moment.
+    rebalances_until: u64,
+    changes: u32,
+    largest: i64,
+}
+
+impl World {
+    fn new(partitions: i32, rate: f64) -> Self {
+        let place = |partition| Place {
+            partition: ("orders".to_owned(), partition),
+            worker: 0,
+            position: 0,
+            high: 0,
+            unread: 0,
+            held: false,
+        };
+        Self {
+            scaling: Scaling::default(),
+            places: (0..partitions).map(place).collect(),
+            workers: 1,
+            rate,
+            memory: Memory::default(),
+            now: 0,
+            rebalances_until: 0,
+            changes: 0,
+            largest: 0,
+        }
+    }
+
+    fn unread(&self) -> i64 {
+        self.places.iter().map(|place| place.unread).sum()
+    }
+
+    /// One step: records come in, workers read, the planner decides.
+    fn step(&mut self, inflow: impl Fn(i32) -> f64) -> Plan {
+        self.now += STEP;
+        let workers = usize::try_from(self.workers).unwrap();
+        let mut room = vec![self.rate * STEP as f64; workers];
+        let mut shares = vec![0; workers];
+        for (at, place) in self.places.iter_mut().enumerate() {
+            place.worker = at % workers;
+            shares[place.worker] += 1;
+            place.high += (inflow(place.partition.1) * STEP as f64) as i64;
+        }
+        if self.now >= self.rebalances_until {
+            for place in self.places.iter_mut().filter(|place| !place.held) {
+                // What one partition leaves of its share, those after it may take.
+                let share = room[place.worker] / f64::from(shares[place.worker]);
+                let read = ((place.high - place.position) as f64).min(share);
+                (room[place.worker], shares[place.worker]) = (room[place.worker] - read, shares[place.worker] - 1);
+                place.position += read as i64;
+            }
+        }
+        self.places.iter_mut().for_each(|place| place.unread = place.high - place.position);
+        self.largest = self.largest.max(self.unread());
+        let plan = plan(&self.scaling, self.workers, &self.places, &mut self.memory, Duration::from_secs(self.now));
+        let most = self.scaling.max_replicas.min(self.places.len() as i32).max(self.scaling.min_replicas);
+        assert!((self.scaling.min_replicas..=most).contains(&plan.replicas), "{plan:?}");
+        if plan.replicas != self.workers {
+            self.changes += 1;
+            self.workers = plan.replicas;
+            self.rebalances_until = self.now + 20;
+        }
+        plan
+    }
+
+    fn run(&mut self, seconds: u64, inflow: impl Fn(i32) -> f64) {
+        (0..seconds / STEP).for_each(|_| drop(self.step(&inflow)));
+    }
+
+    /// Seconds until nothing is unread but what has just come.
+    fn drains(&mut self, inflow: f64) -> u64 {
+        let (began, partitions) = (self.now, self.places.len() as f64);
+        while self.unread() as f64 > inflow * STEP as f64 * 2.0 {
+            self.step(|_| inflow / partitions);
+            assert!(self.now - began < 24 * HOUR, "it never drains: {} unread", self.unread());
+        }
+        self.now - began
+    }
+}
+
+#[test]
+fn a_steady_day_changes_nothing() {
+    let mut world = World::new(12, 1000.0);
+    world.run(24 * HOUR, |_| 50.0);
+    assert_eq!((world.changes, world.workers, world.unread()), (0, 1, 0));
+}
+
+#[test]
+fn a_backlog_at_the_first_start_is_drained_near_its_time_and_the_workers_leave_one_by_one() {
+    let mut world = World::new(12, 1000.0);
+    world.places.iter_mut().for_each(|place| (place.high, place.unread) = (200_000, 200_000));
+    let took = world.drains(100.0);
+    assert!(took < 900, "2,400,000 records took {took} s");
+    let most = world.workers;
+    assert!(most >= 6, "{most} workers");
+    world.run(4 * HOUR, |_| 8.0);
+    assert_eq!(world.workers, 1);
+    let up = 4;
+    assert!(world.changes <= up + u32::try_from(most).unwrap(), "{} changes", world.changes);
+}
+
+#[test]
+fn a_bursty_day_does_not_flap() {
+    let mut world = World::new(12, 1000.0);
+    for _ in 0..24 {
+        world.run(600, |_| 400.0);
+        world.run(3000, |_| 20.0);
+    }
+    assert!(world.changes <= 24 * 10, "{} changes", world.changes);
+    assert!(world.largest < 4_000_000, "{} unread", world.largest);
+    assert!(world.drains(240.0) < 600);
+}
+
+#[test]
+fn a_load_between_two_numbers_settles_on_one() {
+    let mut world = World::new(12, 1000.0);
+    world.run(2 * HOUR, |_| 165.0);
+    let changes = world.changes;
+    world.run(22 * HOUR, |_| 165.0);
+    assert!(world.changes - changes <= 1, "{} changes in a constant day", world.changes - changes);
+    assert!(world.unread() < 1_000_000, "{} unread", world.unread());
+}
+
+#[test]
+fn one_hot_partition_is_said_and_not_answered_with_more_workers() {
+    let mut world = World::new(12, 1000.0);
+    let hot = |partition: i32| if partition == 0 { 1500.0 } else { 5.0 };
+    world.run(4 * HOUR, hot);
+    let plan = world.step(hot);
+    assert_eq!(plan.reason, reason::PARTITION_SKEW, "{plan:?}");
+    assert!(world.workers <= 2, "{} workers", world.workers);
+}
+
+#[test]
+fn a_partition_that_stands_still_asks_for_nobody() {
+    let mut world = World::new(12, 1000.0);
+    world.places[3].held = true;
+    world.run(6 * HOUR, |_| 50.0);
+    assert_eq!((world.workers, world.changes), (1, 0), "{} unread", world.unread());
+}
+
+#[test]
+fn partitions_that_are_added_raise_the_ceiling() {
+    let mut world = World::new(2, 1000.0);
+    world.run(HOUR, |_| 2000.0);
+    assert_eq!(world.workers, 2);
+    let mut more = World::new(8, 1000.0).places;
+    more.drain(..2);
+    world.places.extend(more);
+    world.run(HOUR, |_| 500.0);
+    assert!(world.workers > 4, "{} workers", world.workers);
+}
+
+#[test]
+fn an_even_split_is_the_least_that_is_fast_enough() {
+    let sizes: Vec<i32> = [0.0, 1.0, 1.1, 2.5, 5.0, 5.1, 10.0, 40.0].map(|need| even(need, 10)).into();
+    assert_eq!(sizes, [1, 1, 2, 3, 5, 10, 10, 10]);
+}

@@ -1,0 +1,99 @@
+//! What the workers of a sink say of themselves: `/status` of each pod, asked for at once and with little patience.
+
+use crate::build;
+use crate::context::Context;
+use crate::projection::PORT;
+use eventsink_crds::status::WorkerStatus;
+use futures::future::join_all;
+use k8s_openapi::api::core::v1::Pod;
+use kube::Api;
+use kube::api::ListParams;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// A pod that does not answer within this time is not waited for.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Answers of the workers of one sink.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Workers {
+    /// Pods that run.
+    pub running: usize,
+    /// What those said that answered.
+    pub answers: Vec<WorkerStatus>,
+    /// Why containers do not run, in the platform's words, one for each pod concerned.
+    pub waiting: Vec<String>,
+}
+
+impl Workers {
+    /// Whether every pod that runs has answered.
+    #[must_use]
+    pub fn all_answered(&self) -> bool {
+        self.running > 0 && self.answers.len() == self.running
+    }
+
+    /// Partitions that are assigned to somebody.
+    #[must_use]
+    pub fn partitions(&self) -> i32 {
+        let assigned: std::collections::BTreeSet<_> = self
+            .answers
+            .iter()
+            .flat_map(|worker| &worker.partitions)
+            .map(|partition| (&partition.topic, partition.partition))
+            .collect();
+        i32::try_from(assigned.len()).unwrap_or(i32::MAX)
+    }
+}
+
+/// Asks all pods of a sink.
+///
+/// # Errors
+/// When the API server does not answer; a pod that does not is left out.
+pub async fn ask(context: &Context, namespace: &str, sink: &str) -> Result<Workers, kube::Error> {
+    let pods: Api<Pod> = Api::namespaced(context.client.clone(), namespace);
+    let found = pods.list(&ListParams::default().labels(&selector_text(&build::selector(sink)))).await?;
+    let addresses: Vec<String> = found.items.iter().filter_map(address).collect();
+    let answers = join_all(addresses.iter().map(|address| status(&context.http, address))).await;
+    Ok(Workers {
+        running: addresses.len(),
+        answers: answers.into_iter().flatten().collect(),
+        waiting: found.items.iter().filter_map(waits).collect(),
+    })
+}
+
+/// A selector as the API takes it.
+#[must_use]
+pub fn selector_text(labels: &BTreeMap<String, String>) -> String {
+    labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",")
+}
+
+/// Address of a pod that runs and is not about to end.
+fn address(pod: &Pod) -> Option<String> {
+    let status = pod.status.as_ref()?;
+    let runs = status.phase.as_deref() == Some("Running") && pod.metadata.deletion_timestamp.is_none();
+    runs.then(|| status.pod_ip.clone()).flatten()
+}
+
+/// Why a pod's container does not run: its image cannot be had, it ends again and again, no node takes the pod.
+fn waits(pod: &Pod) -> Option<String> {
+    let status = pod.status.as_ref()?;
+    let containers = status.container_statuses.iter().flatten();
+    let stopped = containers.filter_map(|container| container.state.as_ref()?.waiting.as_ref()).find_map(|waiting| {
+        let reason = waiting.reason.as_deref().filter(|reason| *reason != "ContainerCreating")?;
+        Some((reason, waiting.message.as_deref()))
+    });
+    let unplaced = || {
+        let conditions = status.conditions.iter().flatten();
+        let unplaced = conditions.filter(|found| found.type_ == "PodScheduled" && found.status == "False");
+        unplaced.map(|found| (found.reason.as_deref().unwrap_or("NotScheduled"), found.message.as_deref())).next()
+    };
+    let (reason, message) = stopped.or_else(unplaced)?;
+    let pod = pod.metadata.name.as_deref().unwrap_or_default();
+    Some(format!("pod {pod}: {reason}: {}", message.unwrap_or("no details")))
+}
+
+async fn status(http: &reqwest::Client, address: &str) -> Option<WorkerStatus> {
+    let host = if address.contains(':') { format!("[{address}]") } else { address.to_owned() };
+    let answer = http.get(format!("http://{host}:{PORT}/status")).timeout(PATIENCE).send().await.ok()?;
+    answer.error_for_status().ok()?.json().await.ok()
+}
