@@ -28,7 +28,8 @@ fn members(kafka: &Kafka, group: &str) -> Vec<String> {
     members.map(|member| member.id().to_owned()).collect()
 }
 
-/// What the worker shows while its breaker waits for the next probe.
+/// What the worker shows while its breaker waits for the next probe. A probe has failed before: requests that were
+/// under way when the breaker opened have ended too.
 #[derive(Debug)]
 struct Seen {
     failures: f64,
@@ -47,8 +48,8 @@ fn seen_while_open(worker: &mut Worker) -> Seen {
             let samples = text.lines().filter(|line| line.starts_with(name));
             samples.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum()
         };
-        let open = status["breaker"] == "open" && sum("eventsink_breaker_state{") == 2.0 && probes(worker) == before;
-        if !open {
+        let waits = status["breaker"] == "open" && sum("eventsink_breaker_state{") == 2.0 && probes(worker) == before;
+        if before == 0 || !waits {
             return Err(status.to_string());
         }
         let words = status["store_error"].as_str().unwrap_or_default().to_owned();
