@@ -40,7 +40,9 @@ fn landing_by(limit: &str, value: &str, pace: Option<u32>) -> Landing {
         let written = worker.metric("eventsink_records_written_total");
         if closed(&worker, trigger) >= 1.0 && written >= Some(1.0) { Ok(()) } else { Err(format!("{written:?}")) }
     });
-    for other in ["bytes", "records", "age", "idle", "memory", "leaving"].iter().filter(|other| **other != trigger) {
+    for other in
+        ["bytes", "records", "age", "idle", "memory", "leaving", "held"].iter().filter(|other| **other != trigger)
+    {
         assert_eq!(closed(&worker, other), 0.0, "{other} closed a cut, {limit} alone was in reach");
     }
     Landing { worker, produced, topic, list, folder, _space: space }

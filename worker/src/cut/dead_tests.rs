@@ -90,7 +90,7 @@ fn the_next_cut_fills_behind_a_failed_copy_until_it_is_full() {
 fn another_hold_leaves_the_copy_its_time_and_looks_again_after_it() {
     let mut rig = copying();
     rig.read(3..5, 0);
-    let fx = rig.step(Input::OutOfRange { generation: rig.generation, low: 9 }, 0);
+    let fx = rig.step(Input::OutOfRange { generation: rig.generation, low: 0 }, 0);
     assert_eq!((&fx[..2], held(&fx)), (&[Effect::DiscardOpen, Effect::Pause][..], HoldReason::OffsetLost));
     assert_eq!(rig.step(Input::Tick, 100), []);
     fails(&mut rig, 100);

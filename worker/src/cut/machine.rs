@@ -6,6 +6,7 @@
 
 mod adopt;
 mod copying;
+mod holding;
 
 use self::copying::Copying;
 use super::commits::Commits;
@@ -79,6 +80,8 @@ pub struct Machine {
     flood: Flood,
     /// What the last look found, when the next look takes a while.
     standing: Option<Hold>,
+    /// What holds the partition once all that was read before it is written.
+    upcoming: Option<Hold>,
     /// The store takes nothing: no cut begins.
     store_away: bool,
     leaving: bool,
@@ -99,6 +102,7 @@ impl Machine {
             commits: Commits::none(),
             flood: Flood::new(orders.flood),
             standing: None,
+            upcoming: None,
             store_away: false,
             leaving: false,
         };
@@ -220,12 +224,14 @@ impl Machine {
             Input::ConsumerError { generation, reason, detail } => {
                 // A leaving partition reads nothing more: it finishes what is in flight.
                 if generation == self.generation && self.reads() && !self.leaving {
-                    self.stall(reason, detail, now, fx);
+                    let at = self.open.expected;
+                    self.hold_behind(Hold { reason, from: at, to: at + 1, detail }, now, fx);
                 }
             }
             // What a hold has dropped already cannot be stuck.
             Input::Stuck { reason, detail } if !matches!(self.stage, Stage::Resolving | Stage::Held { .. }) => {
-                self.stall(reason, detail, now, fx);
+                let at = self.open.expected;
+                self.hold_at(Hold { reason, from: at, to: at + 1, detail }, now, fx);
             }
             Input::Stuck { .. } => {}
             Input::ShortOfMemory => {
@@ -237,11 +243,6 @@ impl Machine {
             Input::Revoke { lost } => self.revoke(lost, now, fx),
             Input::Deadline => self.release(fx),
         }
-    }
-
-    fn stall(&mut self, reason: HoldReason, detail: String, now: Now, fx: &mut Vec<Effect>) {
-        let at = self.open.expected;
-        self.hold_at(Hold { reason, from: at, to: at + 1, detail }, now, fx);
     }
 
     fn resolved(&mut self, resolution: Resolution, now: Now, fx: &mut Vec<Effect>) {
@@ -401,11 +402,14 @@ impl Machine {
     }
 
     fn close_if_due(&mut self, now: Now, fx: &mut Vec<Effect>) {
-        if self.stage == Stage::Reading
-            && self.flight.is_none()
-            && !self.store_away
-            && let Some(trigger) = self.open.due(&self.orders.limits, now)
-        {
+        if self.stage != Stage::Reading || self.flight.is_some() || self.store_away {
+            return;
+        }
+        if let Some(hold) = self.upcoming.take_if(|_| self.open.is_empty()) {
+            return self.hold_at(hold, now, fx);
+        }
+        let held = self.upcoming.is_some().then_some(Trigger::Held);
+        if let Some(trigger) = held.or_else(|| self.open.due(&self.orders.limits, now)) {
             self.close(trigger, now, fx);
         }
     }
@@ -473,40 +477,15 @@ impl Machine {
             }
             return;
         }
-        let detail = if low > from {
-            format!(
+        if low > from {
+            let detail = format!(
                 "the log begins at {low}, offsets from {from} on are gone: set kafka.on_loss to skip to go on at {low} with the loss named"
-            )
-        } else {
-            format!("the log ends below {from}: it was truncated, or the topic was made anew")
-        };
-        let hold = Hold { reason: HoldReason::OffsetLost, from, to: low.max(from + 1), detail };
-        self.hold_at(hold, now, fx);
-    }
-
-    fn hold_at(&mut self, hold: Hold, now: Now, fx: &mut Vec<Effect>) {
-        self.generation += 1;
-        if let Some(flight) = self.flight.take_if(|flight| flight.copying.is_some()) {
-            // What was read behind it is read again.
-            self.open = Open::at(flight.to);
-            self.flight = Some(flight);
-            fx.push(Effect::DiscardOpen);
-        } else {
-            self.flight = None;
-            self.open = Open::at(self.open.expected);
-            fx.push(Effect::Discard);
+            );
+            // The log may no longer have what was read last either.
+            return self.hold_behind(Hold { reason: HoldReason::OffsetLost, from, to: low, detail }, now, fx);
         }
-        fx.push(Effect::Pause);
-        if self.hold() != Some(&hold) {
-            fx.push(Effect::Held(hold.clone()));
-        }
-        if self.flight.is_none() {
-            self.standing = (hold.reason == HoldReason::PoisonFlood).then(|| hold.clone());
-        }
-        self.stage = Stage::Held { recheck: Some(now + hold.reason.recheck()), hold };
-        if self.leaving {
-            self.release(fx);
-        }
+        let detail = format!("the log ends below {from}: it was truncated, or the topic was made anew");
+        self.hold_at(Hold { reason: HoldReason::OffsetLost, from, to: from + 1, detail }, now, fx);
     }
 
     fn revoke(&mut self, lost: bool, now: Now, fx: &mut Vec<Effect>) {

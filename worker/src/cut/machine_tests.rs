@@ -435,9 +435,51 @@ fn a_hold_that_stays_is_reported_once() {
 }
 
 #[test]
-fn a_hold_drops_what_was_read_since_the_last_cut() {
+fn an_error_of_the_consumer_holds_the_partition_behind_what_was_read_before_it() {
     let mut rig = Rig::with_cut_in_flight(false);
-    let fx = rig.step(stalled(1), 0);
+    rig.read(3..5, 0);
+    assert_eq!(rig.step(stalled(1), 0), [Effect::Pause]);
+    assert_eq!(rig.offer(5, 0).0, Admit::Drop, "reading on would skip over the error");
+    let fx = rig.step(Input::FilesPut(Ok(())), 0);
+    assert_eq!((cut(&fx).from, cut(&fx).to, cut(&fx).trigger), (3, 5, Trigger::Held));
+    rig.step(Input::ManifestPut(PutOutcome::Won(manifest(3, 5, "b"))), 0);
+    let fx = rig.step(Input::FilesPut(Ok(())), 0);
+    assert_eq!(held(&fx), HoldReason::PartitionStalled);
+    assert_eq!(rig.machine.hold().map(|hold| (hold.from, hold.to)), Some((5, 6)));
+    assert_eq!((rig.machine.frontier(), rig.machine.buffered()), (5, 0));
+}
+
+#[test]
+fn a_loss_holds_the_partition_behind_what_was_read_before_it() {
+    let mut rig = Rig::reading(false);
+    rig.read(0..2, 0);
+    let fx = rig.step(Input::OutOfRange { generation: 1, low: 9 }, 0);
+    assert_eq!((cut(&fx).to, cut(&fx).trigger), (2, Trigger::Held));
+    rig.step(Input::ManifestPut(PutOutcome::Won(manifest(0, 2, "a"))), 0);
+    let fx = rig.step(Input::FilesPut(Ok(())), 0);
+    assert_eq!((held(&fx), rig.machine.frontier()), (HoldReason::OffsetLost, 2));
+}
+
+#[test]
+fn an_error_waits_while_the_store_takes_nothing_and_is_forgotten_with_what_it_was_of() {
+    let mut rig = Rig::reading(false);
+    rig.read(0..2, 0);
+    rig.step(Input::StoreAway(true), 0);
+    assert_eq!(rig.step(stalled(1), 0), [Effect::Pause]);
+    assert_eq!(rig.step(Input::Tick, 100), []);
+    rig.step(Input::StoreAway(false), 100);
+    assert_eq!(cut(&rig.step(Input::Tick, 100)).to, 2);
+    rig.step(Input::ManifestPut(PutOutcome::Rival(manifest(0, 5, "r"))), 100);
+    rig.step(Input::FilesChecked(Ok(vec![])), 100);
+    assert_eq!((rig.machine.expected(), rig.machine.hold()), (Some(5), None), "the rival has read past it");
+    rig.read(5..6, 100);
+    assert_eq!(cut(&rig.step(Input::Tick, 200)).trigger, Trigger::Age);
+}
+
+#[test]
+fn a_hold_at_once_drops_what_was_read_since_the_last_cut() {
+    let mut rig = Rig::with_cut_in_flight(false);
+    let fx = rig.step(Input::OutOfRange { generation: 1, low: 0 }, 0);
     assert_eq!(fx[..2], [Effect::Discard, Effect::Pause]);
     assert_eq!(rig.machine.buffered(), 0);
 }

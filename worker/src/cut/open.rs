@@ -36,11 +36,14 @@ pub enum Trigger {
     Memory,
     /// The partition goes to another worker, or the worker stops.
     Leaving,
+    /// The partition stands still after it: what follows cannot be read.
+    Held,
 }
 
 impl Trigger {
     /// Every trigger, for metrics that must exist before the first of its kind.
-    pub const ALL: [Self; 6] = [Self::Bytes, Self::Records, Self::Age, Self::Idle, Self::Memory, Self::Leaving];
+    pub const ALL: [Self; 7] =
+        [Self::Bytes, Self::Records, Self::Age, Self::Idle, Self::Memory, Self::Leaving, Self::Held];
 
     /// The name as metrics and logs show it.
     #[must_use]
@@ -52,6 +55,7 @@ impl Trigger {
             Self::Idle => "idle",
             Self::Memory => "memory",
             Self::Leaving => "leaving",
+            Self::Held => "held",
         }
     }
 }

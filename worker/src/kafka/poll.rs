@@ -165,6 +165,13 @@ struct Slot {
     leaving: bool,
 }
 
+impl Slot {
+    /// True when the byte budget alone decides whether it is fetched.
+    fn breathes(&self) -> bool {
+        !self.paused && !self.insists && self.seek.is_none()
+    }
+}
+
 /// See the module.
 pub struct Poller {
     /// Dropped before the consumer.
@@ -433,6 +440,8 @@ impl Poller {
                 if let Some(slot) = self.slots.get_mut(&at) {
                     slot.batch = Batch::default();
                     slot.seek = Some(Seek { offset, epoch, generation });
+                    // A pause that comes before the seek is carried out stands.
+                    slot.paused = false;
                     self.seek_again = None;
                 }
             }
@@ -465,11 +474,14 @@ impl Poller {
     fn fetch(&self, at: &TopicPartition) {
         let Some(slot) = self.slots.get(at) else { return };
         let one = list(std::slice::from_ref(at), Offset::Invalid);
-        let pause = slot.paused || (self.choked && !slot.insists);
-        let result = if pause { self.consumer.pause(&one) } else { self.consumer.resume(&one) };
+        let result = if self.fetches(slot) { self.consumer.resume(&one) } else { self.consumer.pause(&one) };
         if let Err(error) = result {
             warn!(partition = %at, %error, "pause or resume failed");
         }
+    }
+
+    fn fetches(&self, slot: &Slot) -> bool {
+        !slot.paused && slot.seek.is_none() && (slot.insists || !self.choked)
     }
 
     fn commit(&self, at: &TopicPartition, offset: i64, epoch: i32, metadata: String) {
@@ -492,8 +504,7 @@ impl Poller {
             return;
         }
         self.choked = choked;
-        let reading: Vec<_> =
-            self.slots.values().filter(|slot| !slot.paused && !slot.insists).map(|slot| slot.at.clone()).collect();
+        let reading: Vec<_> = self.slots.values().filter(|slot| slot.breathes()).map(|slot| slot.at.clone()).collect();
         let all = list(&reading, Offset::Invalid);
         info!(paused = choked, used = self.budget.used(), limit = self.budget.limit(), "byte budget");
         let result = if choked { self.consumer.pause(&all) } else { self.consumer.resume(&all) };

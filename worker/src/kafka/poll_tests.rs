@@ -84,3 +84,15 @@ fn an_end_of_before_a_seek_says_nothing_of_what_follows_it() {
     poller.ends(&partition(), 9);
     assert_eq!(poller.slots[&partition()].end, 9);
 }
+
+#[test]
+fn a_pause_that_comes_while_a_seek_waits_outlives_it() {
+    let (mut poller, _commands) = poller();
+    poller.command(Command::Seek { at: partition(), offset: 8, epoch: -1, generation: 1 });
+    assert!(!poller.fetches(&poller.slots[&partition()]), "nothing is fetched from before the seek");
+    poller.command(Command::Pause(partition()));
+    sought(&mut poller).seek = None;
+    assert!(!poller.fetches(&poller.slots[&partition()]));
+    poller.command(Command::Resume(partition()));
+    assert!(poller.fetches(&poller.slots[&partition()]));
+}

@@ -67,6 +67,13 @@ pub enum Done {
         /// Next offset.
         high: i64,
     },
+    /// The log, asked for while nothing is fetched.
+    Watermarks {
+        /// First offset.
+        low: i64,
+        /// Next offset.
+        high: i64,
+    },
 }
 
 /// What all lanes share.

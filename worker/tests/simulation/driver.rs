@@ -2,7 +2,7 @@
 //! touches the bucket or the broker becomes an operation that ends, fails or loses its reply in a later step.
 
 use crate::broker::{Answer, Seat};
-use crate::holds::{CONSUMER_ERROR, held};
+use crate::holds::{CONSUMER_ERROR, ODD_RECORD, held};
 use crate::log::{self, Kind};
 use crate::shared::{Late, Object, Sabotage, Shared, planned};
 use eventsink_crds::settings::Share;
@@ -178,13 +178,17 @@ impl Driver {
         }
     }
 
-    /// The consumer reports an error.
+    /// The consumer reports an error, or a record cannot be put into a file.
     pub fn error(&mut self, shared: &mut Shared) {
-        if let Some((generation, _)) = self.reading {
-            shared.see(CONSUMER_ERROR);
-            let detail = "the fetch failed".to_owned();
-            self.step(Input::ConsumerError { generation, reason: HoldReason::PartitionStalled, detail }, shared);
+        let Some((generation, _)) = self.reading else { return };
+        if shared.rng.one_in(2) {
+            shared.see(ODD_RECORD);
+            let detail = "the record cannot be encoded".to_owned();
+            return self.step(Input::Stuck { reason: HoldReason::Unencodable, detail }, shared);
         }
+        shared.see(CONSUMER_ERROR);
+        let detail = "the fetch failed".to_owned();
+        self.step(Input::ConsumerError { generation, reason: HoldReason::PartitionStalled, detail }, shared);
     }
 
     /// The next item of the queue reaches the machine.

@@ -6,12 +6,15 @@ use eventsink_worker::cut::{Hold, HoldReason};
 
 /// What a driver notes when it makes the consumer report an error.
 pub const CONSUMER_ERROR: &str = "consumer error";
+/// What it notes when a record cannot be put into a file.
+pub const ODD_RECORD: &str = "record that cannot be encoded";
 
 /// Notes a hold; one without cause breaks the promise.
 pub fn held(id: usize, hold: &Hold, shared: &mut Shared) {
     shared.see(hold.reason.as_str());
     let expected = match hold.reason {
-        HoldReason::PartitionStalled => is_of_an_error(shared),
+        HoldReason::PartitionStalled => is_one_of(hold, CONSUMER_ERROR, shared),
+        HoldReason::Unencodable => is_one_of(hold, ODD_RECORD, shared),
         HoldReason::DeadLetterTopic => shared.dead_letters.copied,
         HoldReason::PoisonFlood => is_flood(hold, shared),
         HoldReason::OffsetLost => shared.losses.happen && !shared.losses.skip,
@@ -22,10 +25,10 @@ pub fn held(id: usize, hold: &Hold, shared: &mut Shared) {
     }
 }
 
-/// The consumer reported an error for each hold of that kind.
-fn is_of_an_error(shared: &Shared) -> bool {
+/// The driver noted a cause for each hold of that kind.
+fn is_one_of(hold: &Hold, cause: &str, shared: &Shared) -> bool {
     let seen = |what: &str| shared.seen.get(what).copied().unwrap_or(0);
-    seen(HoldReason::PartitionStalled.as_str()) <= seen(CONSUMER_ERROR)
+    seen(hold.reason.as_str()) <= seen(cause)
 }
 
 /// More of the held offsets are broken than the threshold allows; some may be gone since they were read.

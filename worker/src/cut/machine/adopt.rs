@@ -25,6 +25,7 @@ impl Machine {
         self.generation += 1;
         self.open = Open::at(manifest.from);
         self.flight = None;
+        self.upcoming = None;
         if manifest.version > MANIFEST_VERSION {
             let detail = format!(
                 "manifest {} has version {}, this worker knows {MANIFEST_VERSION}: run the newer worker again",

@@ -29,7 +29,7 @@ impl Poller {
                         slot.generation = seek.generation;
                         slot.end = -1;
                     }
-                    self.pause(&at, false);
+                    self.fetch(&at);
                 }
                 Err(error) => {
                     debug!(partition = %at, offset = seek.offset, error, "seek is tried again");
@@ -86,7 +86,10 @@ impl Poller {
         for element in positions.elements() {
             let at = named((element.topic().to_owned(), element.partition()));
             let Some(slot) = self.slots.get(&at) else { continue };
-            if let Some((low, high)) = raw::watermarks(&self.consumer, &at.topic, at.partition) {
+            // Those of a partition that is not fetched do not move.
+            if self.fetches(slot)
+                && let Some((low, high)) = raw::watermarks(&self.consumer, &at.topic, at.partition)
+            {
                 (self.deliver)(&at, Delivery::Watermarks { low, high });
             }
             let delivered = if let Offset::Offset(offset) = element.offset() { offset } else { -1 };

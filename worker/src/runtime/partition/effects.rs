@@ -10,6 +10,7 @@ use crate::store::ledger::nonce;
 use bytes::Bytes;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use tokio::task::AbortHandle;
 use tracing::{info, warn};
 
 impl Partition {
@@ -255,10 +256,11 @@ impl Partition {
     }
 
     /// Runs something that waits and reports back; aborted when its result no longer matters.
-    pub(super) fn spawn(&mut self, task: impl Future<Output = Done> + Send + 'static) {
+    pub(super) fn spawn(&mut self, task: impl Future<Output = Done> + Send + 'static) -> AbortHandle {
         self.tasks.retain(|task| !task.is_finished());
         let handle = self.shared.spawn(self.at.clone(), self.era, task);
-        self.tasks.push(handle);
+        self.tasks.push(handle.clone());
+        handle
     }
 
     /// Runs something that nobody waits for.

@@ -3,6 +3,7 @@
 
 mod copy;
 mod effects;
+mod log;
 
 use super::lane::{Done, Shared};
 use crate::cut::{Admit, HoldReason, Input, Machine, Manifest, Now, Outcome};
@@ -113,6 +114,11 @@ pub(super) struct Partition {
     /// Has leave to exceed the budget.
     exceeds: bool,
     watermarks: (i64, i64),
+    /// When they were told or asked for last.
+    looked: Now,
+    looking: Option<AbortHandle>,
+    /// An error that came after records which still wait.
+    fault: Option<(u64, RDKafkaErrorCode, String)>,
     traces: CutTraces,
     /// The machine has been told that the store takes nothing.
     store_away: bool,
@@ -150,6 +156,9 @@ impl Partition {
             held_bodies: 0,
             exceeds: false,
             watermarks: (-1, -1),
+            looked: Now::ZERO,
+            looking: None,
+            fault: None,
             store_away: false,
             reading: false,
             released: false,
@@ -182,8 +191,11 @@ impl Partition {
                     self.input(Input::Position { generation, position });
                 }
             }
-            Delivery::Watermarks { low, high } => self.watermarks = (low, high),
-            Delivery::Fault { generation, code, text } => self.fault(generation, code, text),
+            Delivery::Watermarks { low, high } => self.see_log(low, high),
+            Delivery::Fault { generation, code, text } => {
+                self.fault = Some((generation, code, text));
+                self.drain();
+            }
             Delivery::Committed { offset, error } => {
                 self.shared.count_commit(error);
                 // An answer to an earlier assignment's commit says nothing of ours.
@@ -243,6 +255,7 @@ impl Partition {
                 self.input(Input::FilesChecked(result));
             }
             Done::LogRange { generation, low, high } => self.log_range(generation, low, high),
+            Done::Watermarks { low, high } => self.see_log(low, high),
         }
         self.drain();
     }
@@ -264,34 +277,7 @@ impl Partition {
         self.reading = reading;
     }
 
-    fn fault(&mut self, generation: u64, code: RDKafkaErrorCode, text: String) {
-        warn!(partition = %self.at, %code, text, "kafka reports an error for the partition");
-        match code {
-            // Kafka names them in several ways; what the log still has decides what is lost.
-            RDKafkaErrorCode::AutoOffsetReset
-            | RDKafkaErrorCode::OffsetOutOfRange
-            | RDKafkaErrorCode::LogTruncation => {
-                let (session, at, id) = (Arc::clone(&self.shared.session), self.at.clone(), self.identity());
-                self.spawn(async move {
-                    if session.was_made_again(&at.topic, &id.topic_id).await {
-                        return Done::TopicMadeAgain;
-                    }
-                    let (low, _) = session.log_range(at).await;
-                    Done::LogRange { generation, low, high: -1 }
-                });
-            }
-            // The client tries again by itself.
-            RDKafkaErrorCode::UnknownTopicOrPartition
-            | RDKafkaErrorCode::UnknownTopic
-            | RDKafkaErrorCode::UnknownPartition
-            | RDKafkaErrorCode::TopicAuthorizationFailed
-            | RDKafkaErrorCode::NotLeaderForPartition
-            | RDKafkaErrorCode::LeaderNotAvailable => {}
-            _ => self.input(Input::ConsumerError { generation, reason: HoldReason::PartitionStalled, detail: text }),
-        }
-    }
-
-    /// Offers waiting records until the machine wants no more.
+    /// Offers waiting records until the machine wants no more, then passes on the error that came after them.
     fn drain(&mut self) {
         while let Some(mut waiting) = self.waiting.pop_front() {
             let size = waiting.batch.memory();
@@ -318,6 +304,11 @@ impl Partition {
         if pause != self.paused && self.machine.expected().is_some() && decided {
             self.paused = pause;
             self.shared.command(if pause { Command::Pause(self.at.clone()) } else { Command::Resume(self.at.clone()) });
+        }
+        if self.waiting.is_empty()
+            && let Some((generation, code, text)) = self.fault.take()
+        {
+            self.fault(generation, code, text);
         }
     }
 
@@ -430,6 +421,7 @@ impl Partition {
     pub fn tick(&mut self) {
         self.follow_breaker();
         self.input(Input::Tick);
+        self.look_at_log();
         let (now, expected, generation) = (self.shared.now(), self.machine.expected(), self.generation);
         self.insist_on_replay();
         let Some(replay) = &mut self.replay else { return };
@@ -463,16 +455,6 @@ impl Partition {
         }
     }
 
-    /// `high` is -1 when the consumer itself has found the offset out of range.
-    fn log_range(&mut self, generation: u64, low: i64, high: i64) {
-        let ends_early = self.replay.as_ref().is_some_and(|replay| high < replay.manifest.to);
-        if high < 0 || ends_early {
-            let expected = self.machine.expected().unwrap_or(low);
-            let low = if high < 0 { low } else { low.min(expected) };
-            self.input(Input::OutOfRange { generation, low });
-        }
-    }
-
     pub fn status(&self) -> PartitionStatus {
         let position = self.machine.expected().unwrap_or(-1);
         let (low, high) = self.watermarks;
@@ -485,7 +467,8 @@ impl Partition {
             read_position: position,
             low_watermark: low,
             high_watermark: high,
-            unread: if position >= 0 && high > position { high.abs_diff(position) } else { 0 },
+            // On hold nothing is read: what follows the last finished cut is to be read again.
+            unread: (high - if position < 0 { self.machine.frontier() } else { position }).max(0).unsigned_abs(),
             buffered: self.machine.buffered(),
             oldest_unpersisted_ms: age.as_millis() as u64,
             in_flight: self.machine.in_flight(),
