@@ -216,3 +216,19 @@ fn a_compacted_log_whose_end_is_gone_leaves_no_lag() {
     assert_eq!(status["partitions"][0]["frontier"], 22, "{status}");
     worker::audit(&sink.config);
 }
+
+#[test]
+fn a_partition_on_hold_tells_what_waits_and_what_comes() {
+    let (kafka, space) = (Kafka::shared(), Workspace::new());
+    let topic = kafka.create_topic("held", 1);
+    let mut sink = Sink::start(kafka, &topic, "1s");
+    produce(kafka, &topic, &Mix::of(300, 1), &space.join("first.csv"));
+    sink.assert_rests();
+    assert_eq!(sink.worker.terminate().code(), Some(0), "{}", sink.worker.log());
+    produce(kafka, &topic, &Mix::of(100, 1), &space.join("second.csv"));
+    move_offset(kafka, &topic, 350);
+    sink.worker = Worker::start(&sink.config, space.join("held.log"), &[]);
+    sink.wait_for("what waits is told", (100, 0, false));
+    produce(kafka, &topic, &Mix::of(50, 1), &space.join("third.csv"));
+    sink.wait_for("what comes is told", (150, 0, false));
+}

@@ -455,6 +455,12 @@ impl Partition {
         }
     }
 
+    /// The next offset to be read; on hold that after the last finished cut, or where the hold begins.
+    fn reads_next(&self) -> Option<i64> {
+        let frontier = Some(self.machine.frontier()).filter(|frontier| *frontier >= 0);
+        self.machine.expected().or(frontier).or_else(|| self.machine.hold().map(|hold| hold.from))
+    }
+
     pub fn status(&self) -> PartitionStatus {
         let position = self.machine.expected().unwrap_or(-1);
         let (low, high) = self.watermarks;
@@ -467,8 +473,7 @@ impl Partition {
             read_position: position,
             low_watermark: low,
             high_watermark: high,
-            // On hold nothing is read: what follows the last finished cut is to be read again.
-            unread: (high - if position < 0 { self.machine.frontier() } else { position }).max(0).unsigned_abs(),
+            unread: self.reads_next().map_or(0, |next| high.saturating_sub(next).max(0).unsigned_abs()),
             buffered: self.machine.buffered(),
             oldest_unpersisted_ms: age.as_millis() as u64,
             in_flight: self.machine.in_flight(),
