@@ -236,7 +236,7 @@ fn per_partition(registry: &Registry, status: &WorkerStatus, label: bool) -> pro
         let number = partition.partition.to_string();
         let at = &[partition.topic.as_str(), number.as_str()][..labels.len()];
         // Unknown is not zero: without both ends there is no sample.
-        if partition.read_position >= 0 && partition.high_watermark >= 0 {
+        if (partition.read_position >= 0 || partition.hold.is_some()) && partition.high_watermark >= 0 {
             unread.with_label_values(at).add(partition.unread as f64);
         }
         if partition.low_watermark >= 0 && partition.high_watermark >= partition.low_watermark {
