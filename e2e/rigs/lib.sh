@@ -16,6 +16,10 @@ die() {
 
 [[ $CACHE$STATE =~ ^/[^[:space:]]+$ ]] || die "EVENTSINK_CACHE and EVENTSINK_STATE must be absolute paths without spaces: $CACHE, $STATE"
 
+# The address at which servers listen: the one they were made for, else the one asked for, else loopback.
+HOST=${EVENTSINK_HOST:-127.0.0.1}
+[[ ! -e $STATE/host ]] || HOST=$(<"$STATE/host")
+
 need_commands() { # COMMAND[=DEBIAN_PACKAGE]...
   local pair missing=()
   for pair in "$@"; do

@@ -92,6 +92,19 @@ impl Kafka {
         })
     }
 
+    /// A broker that listens at that address of this machine: of its own unless `EVENTSINK_E2E_KAFKA` names one there.
+    #[must_use]
+    pub fn at(host: &str) -> Self {
+        let (addresses, held) = rig::server_at("kafka", host);
+        Self { addresses, held }
+    }
+
+    /// A broker of the test's own at that address of this machine.
+    #[must_use]
+    pub fn own_at(host: &str) -> Self {
+        Self::own_by(&[("EVENTSINK_HOST", host)])
+    }
+
     /// A server of the test's own, which it may stop.
     #[must_use]
     pub fn own() -> Self {

@@ -5,6 +5,7 @@
 
 pub mod azure;
 pub mod cgroup;
+pub mod cluster;
 pub mod collector;
 pub mod folder;
 pub mod gcs;
@@ -24,6 +25,7 @@ pub mod worker;
 
 pub use azure::Azure;
 pub use cgroup::Cgroup;
+pub use cluster::{Cluster, Namespace, Program};
 pub use gcs::Gcs;
 pub use kafka::{Access, Kafka, Mechanism};
 pub use mix::Mix;

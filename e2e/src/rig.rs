@@ -55,6 +55,15 @@ pub(crate) fn server<T: DeserializeOwned>(name: &str) -> (T, Option<Held>) {
     }
 }
 
+/// As [`server`], one that listens at an address of this machine other than loopback.
+pub(crate) fn server_at<T: DeserializeOwned>(name: &str, host: &str) -> (T, Option<Held>) {
+    let variable = format!("EVENTSINK_E2E_{}", name.to_uppercase());
+    match std::env::var(&variable) {
+        Ok(text) if text.contains(host) => (parse(name, &text), None),
+        _ => own_server(name, &[("EVENTSINK_HOST", host)]),
+    }
+}
+
 /// A server of our own, with variables for its script.
 pub(crate) fn own_server<T: DeserializeOwned>(name: &str, variables: &[(&str, &str)]) -> (T, Option<Held>) {
     let state = tempfile::Builder::new().prefix("eventsink-rig-").tempdir().expect("a temporary folder").keep();
