@@ -12,12 +12,14 @@ DENY := $(EVENTSINK_CACHE)/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
 # Tests that keep every core busy run one at a time; the others mostly wait.
 HEAVY := lands_every_event survives_kill_nine two_owners stays_in_its_budget
 LIGHT := $(filter-out $(HEAVY),$(basename $(notdir $(wildcard e2e/tests/*.rs worker/tests/*.rs)))) \
-  $(filter-out chaos,$(notdir $(patsubst %/main.rs,%,$(wildcard e2e/tests/*/main.rs worker/tests/*/main.rs))))
+  $(filter-out chaos cluster,$(notdir $(patsubst %/main.rs,%,$(wildcard e2e/tests/*/main.rs worker/tests/*/main.rs))))
+# Needs root, so no other test depends on it.
+CLUSTER := e2e/rigs/cluster
 RIGS := e2e/rigs/kafka e2e/rigs/s3 e2e/rigs/azure e2e/rigs/gcs e2e/rigs/python e2e/rigs/promtool
 # No file may know the machine it was written on; the brackets keep this line from finding itself.
 MACHINE_PATHS := /[w]ork/|/[r]oot/|/[h]ome/
 
-.PHONY: help demo build test e2e chaos sabotage generate check lint fmt vet advisories tools rigs $(RIGS)
+.PHONY: help demo build test cluster e2e chaos sabotage generate check lint fmt vet advisories tools rigs $(RIGS) $(CLUSTER)
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,7 +38,10 @@ test: rigs build ## all tests: first those without servers, then with a real Kaf
 	e2e/rigs/with kafka s3 azure gcs -- bash -c 'cargo test --workspace $(LIGHT:%=--test %) -- --test-threads=3 && \
 	  cargo test --workspace $(HEAVY:%=--test %) -- --test-threads=1'
 
-e2e: rigs build ## only the tests with servers; TEST=name picks one file of e2e/tests
+cluster: rigs $(if $(KUBECONFIG),,$(CLUSTER)) build ## operator and workers on a real Kubernetes: kubectl apply, scale, kill -9, delete; SCENARIO=name picks some
+	e2e/rigs/with $(if $(KUBECONFIG),,cluster) kafka s3 -- cargo test --workspace --test cluster -- --test-threads=2 --nocapture $(SCENARIO)
+
+e2e: $(if $(TEST),,cluster) rigs build ## only the tests with servers, those on Kubernetes first; TEST=name picks one file of e2e/tests
 	e2e/rigs/with kafka s3 azure gcs -- cargo test --workspace \
 	  $(or $(TEST:%=--test %),$(LIGHT:%=--test %) $(HEAVY:%=--test %)) -- --test-threads=1 --nocapture
 
@@ -56,7 +61,8 @@ check: lint test ## lint, then test
 lint: vet $(DENY) e2e/rigs/python e2e/rigs/promtool ## format, clippy, licences and sources of dependencies, scripts, sabotage that applies, alert rules, no machine paths
 	cargo fmt --all --check
 	$(DENY) check licenses bans sources
-	"$$(e2e/rigs/python bin)/shellcheck" -x e2e/rigs/{kafka,s3,azure,gcs,python,promtool,with,lib.sh} e2e/sabotage/run .ci/run
+	"$$(e2e/rigs/python bin)/shellcheck" -x e2e/rigs/{cluster,kafka,s3,azure,gcs,python,promtool,with,lib.sh} \
+	  e2e/rigs/kubernetes/node image/rootfs e2e/sabotage/run .ci/run
 	e2e/sabotage/run --check
 	e2e/rigs/promtool check rules config/prometheus/alerts.yaml
 	found=0; git grep -nIE '$(MACHINE_PATHS)' || found=$$?; ((found == 1))
@@ -70,11 +76,11 @@ vet: ## compiler and clippy warnings as errors
 advisories: $(DENY) ## known flaws of dependencies; fetches the database
 	$(DENY) check advisories
 
-tools: rigs $(DENY) ## install every tool that tests and lints need (-j4 for all at once)
+tools: rigs $(CLUSTER) $(DENY) ## install every tool that tests and lints need (-j4 for all at once)
 
 rigs: $(RIGS)
 
-$(RIGS):
+$(RIGS) $(CLUSTER):
 	@$@ get
 
 $(DENY):

@@ -33,7 +33,7 @@ struct Status {
 #[derive(Debug)]
 pub struct Cluster {
     status: Status,
-    _held: Option<Held>,
+    held: Option<Held>,
 }
 
 /// One of the project's programs, as an image.
@@ -64,15 +64,15 @@ impl Program {
 }
 
 impl Cluster {
-    /// The cluster of this test process; started with the first call unless `KUBECONFIG` or `EVENTSINK_E2E_CLUSTER` names
-    /// a running one.
+    /// The cluster of this test process; started with the first call unless `KUBECONFIG` or `EVENTSINK_E2E_CLUSTER`
+    /// names a running one.
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<Cluster> = OnceLock::new();
         SHARED.get_or_init(|| match std::env::var_os("KUBECONFIG") {
-            Some(kubeconfig) => Self { status: foreign(kubeconfig.into()), _held: None },
+            Some(kubeconfig) => Self { status: foreign(kubeconfig.into()), held: None },
             None => {
                 let (status, held) = rig::server("cluster");
-                Self { status, _held: held }
+                Self { status, held }
             }
         })
     }
@@ -110,8 +110,8 @@ impl Cluster {
         SHARED.get_or_init(|| S3::at(self.host()))
     }
 
-    /// Name of a program's image, which is in the cluster when this returns: the binary that cargo built beside this test,
-    /// or what `EVENTSINK_WORKER_IMAGE` and `EVENTSINK_OPERATOR_IMAGE` name.
+    /// Name of a program's image, which is in the cluster when this returns: the binary that cargo built beside this
+    /// test, or what `EVENTSINK_WORKER_IMAGE` and `EVENTSINK_OPERATOR_IMAGE` name.
     #[must_use]
     pub fn image(&self, program: Program) -> String {
         if let Ok(name) = std::env::var(program.variable()) {
@@ -177,6 +177,20 @@ impl Cluster {
     /// The API server's words.
     pub fn try_apply_yaml(&self, yaml: &str) -> Result<String, String> {
         finish(self.command(&["apply", "--server-side", "--force-conflicts", "--field-manager=e2e", "-f", "-"]), yaml)
+    }
+
+    /// Ends the containers of a pod as kill -9 does; the kubelet starts them again. On a cluster that somebody made the
+    /// pod is deleted instead, with as little grace as there is.
+    pub fn kill9(&self, namespace: &Namespace<'_>, pod: &str) {
+        if self.status.state.is_none() {
+            namespace.kubectl(&["delete", "pod", pod, "--grace-period=0", "--force"]);
+            return;
+        }
+        let object = namespace.get("pod", pod).unwrap_or_else(|| panic!("there is no pod {pod}"));
+        for container in object["status"]["containerStatuses"].as_array().into_iter().flatten() {
+            let id = container["containerID"].as_str().unwrap_or_default();
+            rig::run("cluster", self.held.as_ref(), "kill9", &[id]);
+        }
     }
 
     /// A command of kubectl for this cluster, to be started by the test.
@@ -351,5 +365,33 @@ fn finish(mut command: Command, input: &str) -> Result<String, String> {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     } else {
         Err(String::from_utf8_lossy(&output.stderr).trim().to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Lines of the Dockerfile that begin with an instruction, within the stage of that name.
+    fn of_stage<'a>(dockerfile: &'a str, stage: &str, instruction: &str) -> Vec<&'a str> {
+        let end = format!(" AS {stage}");
+        let lines = dockerfile.lines().skip_while(|line| !line.ends_with(&end)).skip(1);
+        let own = lines.take_while(|line| !line.starts_with("FROM "));
+        own.filter_map(|line| line.strip_prefix(instruction)).map(str::trim).collect()
+    }
+
+    #[test]
+    fn images_of_the_dockerfile_are_those_of_the_rig() {
+        let dockerfile = include_str!("../../Dockerfile");
+        let rootfs = include_str!("../../image/rootfs");
+        for program in [Program::Worker, Program::Operator] {
+            let binary = program.binary();
+            let stage = binary.strip_prefix("eventsink-").unwrap();
+            assert_eq!(of_stage(dockerfile, stage, "ENTRYPOINT "), [format!(r#"["/{binary}"]"#)]);
+            assert_eq!(of_stage(dockerfile, stage, "USER "), ["65532:65532"]);
+            assert_eq!(of_stage(dockerfile, stage, "COPY "), [format!("--from=build /rootfs/{stage}/ /")]);
+            assert!(dockerfile.contains(&format!("image/rootfs target/release/{binary} /rootfs/{stage}")), "{binary}");
+        }
+        assert!(rootfs.contains("nonroot:x:65532:65532:"), "the user of the images has a name");
     }
 }
