@@ -113,11 +113,6 @@ impl<'a> Sink<'a> {
         produce(self.kafka, &self.topic, mix, &self.list())
     }
 
-    /// Keys of all its objects, those of the ledger too.
-    pub fn keys(&self) -> Vec<String> {
-        self.s3.keys(&self.bucket)
-    }
-
     /// Panics unless every record that was produced is in exactly one file, and the ledger says so too.
     pub fn judge(&self, produced: Produced) {
         let target = Target::Bucket { server: self.s3, bucket: &self.bucket, prefix: "lake" };

@@ -183,7 +183,9 @@ fn difference(value: Value, default: &Value) -> Option<Value> {
 
 fn yaml(settings: &Settings) -> String {
     let json = |settings: &Settings| serde_json::to_value(settings).expect("settings are a tree of texts");
-    let differs = difference(json(settings), &json(&Settings::default())).unwrap_or(Value::Null);
+    let mut differs = difference(json(settings), &json(&Settings::default())).unwrap_or(Value::Null);
+    // Workers want it named, even the default one: nobody shall write to a store that he did not ask for.
+    differs["storage"]["backend"] = json(settings)["storage"]["backend"].take();
     serde_saphyr::to_string(&differs).expect("a tree of texts can be written as YAML")
 }
 
