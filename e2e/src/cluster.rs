@@ -114,6 +114,17 @@ impl Cluster {
     /// test, or what `EVENTSINK_WORKER_IMAGE` and `EVENTSINK_OPERATOR_IMAGE` name.
     #[must_use]
     pub fn image(&self, program: Program) -> String {
+        self.image_of(program, &[])
+    }
+
+    /// As [`Self::image`], under a tag of the test's own, as if it were another release of the program; on a cluster that
+    /// somebody made it is the same image.
+    #[must_use]
+    pub fn image_as(&self, program: Program, tag: &str) -> String {
+        self.image_of(program, &[tag])
+    }
+
+    fn image_of(&self, program: Program, tag: &[&str]) -> String {
         if let Ok(name) = std::env::var(program.variable()) {
             return name;
         }
@@ -122,7 +133,7 @@ impl Cluster {
         };
         let binary = beside_this_test(program.binary());
         let mut command = Command::new(own_file("rigs/cluster"));
-        command.arg("image").arg(&binary).env("EVENTSINK_STATE", state);
+        command.arg("image").arg(&binary).args(tag).env("EVENTSINK_STATE", state);
         let name = finish(command, "").unwrap_or_else(|words| panic!("no image of {}: {words}", binary.display()));
         name.trim().to_owned()
     }
@@ -156,6 +167,13 @@ impl Cluster {
     /// Its words when it fails.
     pub fn try_kubectl(&self, arguments: &[&str]) -> Result<String, String> {
         finish(self.command(arguments), "")
+    }
+
+    /// Runs Helm, of the rig's version, and returns what it printed; panics with its words when it fails.
+    pub fn helm(&self, arguments: &[&str]) -> String {
+        let mut command = Command::new(own_file("rigs/helm"));
+        command.arg("--kubeconfig").arg(self.kubeconfig()).args(arguments);
+        finish(command, "").unwrap_or_else(|words| panic!("helm {arguments:?}: {words}"))
     }
 
     /// Applies an object, or several in a `List`, by server-side apply, as the manager `e2e`.

@@ -7,3 +7,4 @@ mod lands;
 mod rotates;
 mod scales;
 mod sink;
+mod upgrades;
