@@ -87,7 +87,7 @@ impl Operator {
         patiently(Duration::from_secs(60), "the operator works", || {
             self.assert_alive();
             let metrics = self.get("/metrics").map(|(_, body)| body).unwrap_or_default();
-            if metrics.contains("eventsink_operator_working 1") { Ok(()) } else { Err(self.tail()) }
+            if metrics.lines().any(|line| line == "eventsink_operator_working 1") { Ok(()) } else { Err(self.tail()) }
         });
     }
 

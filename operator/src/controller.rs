@@ -1,5 +1,6 @@
 //! Wiring: what is watched and what that wakes.
 
+use crate::answer;
 use crate::args::Run;
 use crate::build::{INSTANCE, NAME, OPERATOR, Optional, WORKER};
 use crate::context::{Context, Memories};
@@ -148,14 +149,13 @@ where
 
 /// GitOps may bring the operator before the definition, or before its rights.
 async fn wait_for_crd(context: &Context, scopes: &[Option<String>], readiness: &Readiness) {
-    let sinks: Api<PartialObjectMeta<EventSink>> =
-        api(&context.client, scopes.first().and_then(Option::as_deref));
+    let sinks: Api<PartialObjectMeta<EventSink>> = api(&context.client, scopes.first().and_then(Option::as_deref));
     while let Err(error) = sinks.list_metadata(&ListParams::default().limit(1)).await {
-        let missing = matches!(&error, kube::Error::Api(status) if status.is_not_found());
+        let missing = answer::is_missing(&error);
         let words = if missing {
             "waiting for the CustomResourceDefinition eventsinks.eventsink.dev: install it".to_owned()
         } else {
-            format!("cannot list EventSinks: {error}")
+            format!("cannot list EventSinks: {}", answer::words(&error))
         };
         context.metrics.crd_missing(missing);
         tracing::warn!("{words}");

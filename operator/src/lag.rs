@@ -10,8 +10,8 @@ use eventsink_crds::settings::{SaslMechanism, SecurityProtocol, Settings, StartF
 use eventsink_crds::sink::EventSink;
 use kube::core::DeserializeGuard;
 use kube::runtime::reflector::ObjectRef;
-use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::{ClientConfig, ClientContext};
 use std::collections::{BTreeMap, HashMap};
@@ -196,8 +196,7 @@ fn config(valid: &ValidatedSink) -> BTreeMap<String, String> {
     };
     if is_sasl(kafka.security_protocol) {
         config.insert("sasl.mechanism", kafka.sasl.mechanism.as_str().to_owned());
-        for (name, path) in
-            [("sasl.username", &kafka.sasl.username_file), ("sasl.password", &kafka.sasl.password_file)]
+        for (name, path) in [("sasl.username", &kafka.sasl.username_file), ("sasl.password", &kafka.sasl.password_file)]
         {
             config.extend(content(path).map(|text| (name, text)));
         }
@@ -260,15 +259,12 @@ impl Question {
         Ok(Topics { partitions: count, unread: self.unread(&client, &partitions, deadline) })
     }
 
-    fn partitions(
-        &self,
-        client: &BaseConsumer<Listener>,
-        deadline: Instant,
-    ) -> Result<Vec<(String, i32)>, String> {
+    fn partitions(&self, client: &BaseConsumer<Listener>, deadline: Instant) -> Result<Vec<(String, i32)>, String> {
         let mut all = Vec::new();
         for topic in &self.topics {
             let found = client.fetch_metadata(Some(topic), left(deadline)).map_err(|error| error.to_string())?;
-            let found = found.topics().first().ok_or_else(|| format!("the brokers say nothing of the topic {topic}"))?;
+            let found =
+                found.topics().first().ok_or_else(|| format!("the brokers say nothing of the topic {topic}"))?;
             if let Some(error) = found.error() {
                 return Err(format!("topic {topic}: {}", rdkafka::types::RDKafkaErrorCode::from(error)));
             }
@@ -278,12 +274,7 @@ impl Question {
     }
 
     /// What lies above the committed offsets; a part of it would look like progress, so it is all or nothing.
-    fn unread(
-        &self,
-        client: &BaseConsumer<Listener>,
-        partitions: &[(String, i32)],
-        deadline: Instant,
-    ) -> Option<i64> {
+    fn unread(&self, client: &BaseConsumer<Listener>, partitions: &[(String, i32)], deadline: Instant) -> Option<i64> {
         let mut list = TopicPartitionList::new();
         partitions.iter().for_each(|(topic, partition)| drop(list.add_partition(topic, *partition)));
         let committed = client.committed_offsets(list, left(deadline)).ok()?;
@@ -331,7 +322,9 @@ mod tests {
 
     #[test]
     fn the_same_failure_is_no_news() {
-        let at = |millis| format!("Connect to ipv4#127.0.0.1:1 failed: Connection refused (after {millis}ms in state CONNECT)");
+        let at = |millis| {
+            format!("Connect to ipv4#127.0.0.1:1 failed: Connection refused (after {millis}ms in state CONNECT)")
+        };
         assert_eq!(lasting(&at(0)), lasting(&at(17)));
         assert_eq!(lasting("SASL authentication failed"), "SASL authentication failed");
     }

@@ -3,6 +3,7 @@
 //! Clocks of other machines are not believed: a Lease has run out when nobody has renewed it for its whole duration on
 //! the clock of the one who looks. Its holder stops long before that, and asks before each write whether it still may.
 
+use crate::answer;
 use k8s_openapi::api::coordination::v1::{Lease as Object, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use k8s_openapi::jiff::Timestamp;
@@ -171,7 +172,9 @@ impl Lease {
                         told = Some(holder);
                     }
                 }
-                Ok(Step::Take | Step::Renew) => return tracing::info!(lease = self.name, me = self.me, "took the Lease"),
+                Ok(Step::Take | Step::Renew) => {
+                    return tracing::info!(lease = self.name, me = self.me, "took the Lease");
+                }
                 Err(why) => tracing::warn!(lease = self.name, why, "cannot take the Lease; trying again"),
             }
             sleep(PACE).await;
@@ -221,7 +224,7 @@ impl Lease {
     async fn look(&mut self) -> Result<Step, String> {
         let asked = Instant::now();
         let step = timeout(TRUST / 2, self.attempt()).await.map_err(|_| "the API server does not answer".to_owned())?;
-        let step = step.map_err(|error| error.to_string())?;
+        let step = step.map_err(|error| answer::words(&error))?;
         if matches!(step, Step::Take | Step::Renew) {
             self.leadership.set(Held::Since(asked));
         }

@@ -4,6 +4,7 @@
 //! decides how many workers there are, `workers` asks them how they are and `lag` asks Kafka where there are none, `lease`
 //! sees to it that one operator works at a time.
 
+pub mod answer;
 pub mod args;
 pub mod build;
 pub mod context;

@@ -64,7 +64,9 @@ fn of_objects() -> Vec<Rule> {
             security(json!({"protocol": "SASL_SSL", "sasl": {
                 "mechanism": "OAUTHBEARER", "secretRef": {"name": "login"}, "oauth": {"tokenUrl": "https://login/token"},
             }})),
-            security(json!({"protocol": "SASL_SSL", "sasl": {"mechanism": "OAUTHBEARER", "secretRef": {"name": "login"}}})),
+            security(
+                json!({"protocol": "SASL_SSL", "sasl": {"mechanism": "OAUTHBEARER", "secretRef": {"name": "login"}}}),
+            ),
         ),
         rule(
             "storage needs exactly one of s3, azure, gcs and filesystem",
@@ -164,10 +166,16 @@ fn beyond_the_schema() -> Vec<(&'static str, Value)> {
         ("spec.scaling.mode", json!({"scaling": {"mode": "Magic"}})),
         ("spec.file.compression", json!({"file": {"compression": "Brotli"}})),
         ("spec.deadLetter.floodThreshold", json!({"deadLetter": {"floodThreshold": "101%"}})),
-        ("spec.storage.s3.secretRef.name", json!({"storage": {"s3": {"secretRef": {"name": "../../other/secrets/x"}}}})),
-        ("spec.storage.s3.secretRef.accessKeyIdKey", json!({"storage": {"s3": {"secretRef": {
-            "name": "keys", "accessKeyIdKey": "a/b",
-        }}}})),
+        (
+            "spec.storage.s3.secretRef.name",
+            json!({"storage": {"s3": {"secretRef": {"name": "../../other/secrets/x"}}}}),
+        ),
+        (
+            "spec.storage.s3.secretRef.accessKeyIdKey",
+            json!({"storage": {"s3": {"secretRef": {
+                "name": "keys", "accessKeyIdKey": "a/b",
+            }}}}),
+        ),
         ("spec.worker.serviceAccountName", json!({"worker": {"serviceAccountName": "No Name"}})),
     ]
 }
@@ -258,8 +266,7 @@ fn every_rule_of_the_definition_is_tried() {
     let mut tried: Vec<&str> = of_objects().iter().map(|rule| rule.words).collect();
     tried.extend(of_changes().iter().map(|(_, rule)| rule.words));
     tried.push("metadata.name must be at most 52 characters");
-    let untried: Vec<_> =
-        found.iter().filter(|message| !tried.iter().any(|words| message.contains(words))).collect();
+    let untried: Vec<_> = found.iter().filter(|message| !tried.iter().any(|words| message.contains(words))).collect();
     assert!(untried.is_empty(), "{untried:#?}");
 }
 

@@ -131,7 +131,10 @@ fn what_is_not_known_of_kafka_is_said_and_holds_the_number_of_workers() {
         let words = message(object, "SourceReachable");
         if words.contains("the operator itself was told") { Ok(()) } else { Err(words) }
     });
-    assert_eq!((condition(&found, "ScalingActive").as_str(), why(&found, "ScalingActive").as_str()), ("False", "Holding"));
+    assert_eq!(
+        (condition(&found, "ScalingActive").as_str(), why(&found, "ScalingActive").as_str()),
+        ("False", "Holding")
+    );
     assert_eq!(found["status"]["partitions"], Value::Null);
     assert_eq!(found["status"]["lag"], Value::Null, "unknown is not zero");
 }

@@ -48,7 +48,10 @@ fn a_child_that_is_deleted_or_changed_comes_back_and_fields_of_others_stay() {
     }
     for (kind, patch) in [
         ("configmap/orders-settings", json!({"data": {"application.yaml": "sink: other"}})),
-        ("secret/orders-credentials", json!({"data": {"kafka-password": "bWluZQ=="}, "metadata": {"labels": {"app.kubernetes.io/managed-by": "me"}}})),
+        (
+            "secret/orders-credentials",
+            json!({"data": {"kafka-password": "bWluZQ=="}, "metadata": {"labels": {"app.kubernetes.io/managed-by": "me"}}}),
+        ),
         ("serviceaccount/orders-worker", json!({"automountServiceAccountToken": true})),
         ("deployment/orders-worker", json!({"spec": {"replicas": 9}})),
     ] {

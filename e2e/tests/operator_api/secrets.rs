@@ -4,7 +4,7 @@
 use eventsink_e2e::{cluster::condition, patiently};
 use serde_json::{Value, json};
 
-use crate::scene::{SOON, Scene, message, with, with_secrets};
+use crate::scene::{SOON, Scene, message, why, with, with_secrets};
 
 /// Looks like a certificate, as far as that can be seen without using it.
 const CA: &str = "-----BEGIN CERTIFICATE-----\nQ0FOQVJZLWluLXRoZS1jYQ==\n-----END CERTIFICATE-----\n";
@@ -15,10 +15,15 @@ fn a_secret_that_is_missing_or_malformed_is_named_and_heals_without_a_restart() 
     let _operator = scene.operator(&[]);
     scene.namespace.apply(&with_secrets("orders"));
     let says = |reason: &str, words: &[&str]| {
-        let sink = scene.wait_for_ready("orders", "False", reason);
-        let message = message(&sink, "CredentialsValid");
-        words.iter().for_each(|word| assert!(message.contains(word), "not {word:?}: {message}"));
-        assert_eq!((condition(&sink, "CredentialsValid"), condition(&sink, "Stalled")), ("False".into(), "True".into()));
+        let sink = scene.namespace.wait_for("eventsink", "orders", SOON, |object| {
+            let (found, message) = (why(object, "Ready"), message(object, "CredentialsValid"));
+            let told = found == reason && words.iter().all(|word| message.contains(word));
+            if told { Ok(()) } else { Err(format!("{found}: {message}")) }
+        });
+        assert_eq!(
+            (condition(&sink, "CredentialsValid"), condition(&sink, "Stalled")),
+            ("False".into(), "True".into())
+        );
     };
     says("SecretNotFound", &["spec.kafka.security.sasl.secretRef", "Secret login", "create it"]);
     scene.namespace.secret("login", &[("username", "ann")]);
@@ -80,7 +85,8 @@ fn another_content_of_a_secret_makes_another_pod_and_the_same_content_does_not()
 fn nothing_of_a_secret_is_told_anywhere() {
     let scene = Scene::new("canary");
     let mut operator = scene.operator(&["--log=debug"]);
-    let canaries = ["CANARY-user", "CANARY-password", "CANARY-access-key", "CANARY-secret-key", "Q0FOQVJZLWluLXRoZS1jYQ"];
+    let canaries =
+        ["CANARY-user", "CANARY-password", "CANARY-access-key", "CANARY-secret-key", "Q0FOQVJZLWluLXRoZS1jYQ"];
     scene.namespace.secret("login", &[("username", canaries[0]), ("password", canaries[1])]);
     scene.namespace.secret("ca", &[("ca.crt", CA)]);
     scene.namespace.secret("keys", &[("accessKeyId", canaries[2]), ("secretAccessKey", canaries[3])]);

@@ -39,10 +39,11 @@ fn a_deleted_sink_takes_its_children_and_leaves_what_is_not_its_own() {
     scene.wait_for_replicas("orders", 2);
     scene.namespace.delete("eventsink", "orders");
     patiently(SOON * 2, "the children are gone", || {
-        let left: Vec<String> = ["deployments", "configmaps", "secrets", "serviceaccounts", "poddisruptionbudgets", "pods"]
-            .iter()
-            .flat_map(|kind| scene.namespace.names(kind, "app.kubernetes.io/name=eventsink-worker"))
-            .collect();
+        let left: Vec<String> =
+            ["deployments", "configmaps", "secrets", "serviceaccounts", "poddisruptionbudgets", "pods"]
+                .iter()
+                .flat_map(|kind| scene.namespace.names(kind, "app.kubernetes.io/name=eventsink-worker"))
+                .collect();
         if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
     });
     assert!(scene.namespace.get("secret", "login").is_some());
@@ -68,6 +69,13 @@ fn an_object_that_does_not_fit_the_definition_is_told_and_blocks_nobody() {
     scene.namespace.apply(&sink("later", 1));
     scene.wait_for_replicas("later", 1);
     operator.wait_until_says(200, "ready");
-    scene.namespace.kubectl(&["patch", "eventsink", "broken", "--type=json", "-p", r#"[{"op":"remove","path":"/spec/worker/affinity"}]"#]);
+    scene.namespace.kubectl(&[
+        "patch",
+        "eventsink",
+        "broken",
+        "--type=json",
+        "-p",
+        r#"[{"op":"remove","path":"/spec/worker/affinity"}]"#,
+    ]);
     scene.wait_for_replicas("broken", 1);
 }

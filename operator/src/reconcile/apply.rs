@@ -1,6 +1,7 @@
 //! Fourth stage: the children are put by server-side apply, the workload last, so that pods never start before what they
 //! mount. Fields of other managers stay.
 
+use crate::answer;
 use crate::build::{Children, OPERATOR, PodMonitor, worker_name};
 use crate::context::Context;
 use k8s_openapi::api::core::v1::ServiceAccount;
@@ -27,7 +28,7 @@ pub enum ApplyError {
     #[error("another operator works now")]
     NotLeader,
     /// The API server refused it or did not answer.
-    #[error("cannot apply the {kind} {name}: {source}")]
+    #[error("cannot apply the {kind} {name}: {}", answer::words(.source))]
     Api {
         /// Its kind.
         kind: String,
@@ -66,16 +67,12 @@ pub async fn apply(context: &Context, namespace: &str, sink: &str, children: &Ch
 /// The Prometheus Operator may be installed later: workers do not wait for it.
 async fn monitor_if_known(context: &Context, namespace: &str, monitor: &PodMonitor) -> Result<(), ApplyError> {
     match put(context, namespace, monitor).await {
-        Err(ApplyError::Api { source, .. }) if is_not_found(&source) => {
+        Err(ApplyError::Api { source, .. }) if answer::is_missing(&source) => {
             tracing::debug!(namespace, "this cluster has no PodMonitors");
             Ok(())
         }
         result => result,
     }
-}
-
-fn is_not_found(error: &kube::Error) -> bool {
-    matches!(error, kube::Error::Api(status) if status.is_not_found())
 }
 
 trait Child:

@@ -21,7 +21,8 @@ pub(super) async fn tell(object: &InvalidObject, context: &Context) -> Result<Ac
     }
     let metadata = &object.metadata;
     let (name, namespace) = (metadata.name.clone().unwrap_or_default(), metadata.namespace.clone().unwrap_or_default());
-    let words = format!("this object does not fit the definition of EventSink: {}; edit it, or apply it anew", object.error);
+    let words =
+        format!("this object does not fit the definition of EventSink: {}; edit it, or apply it anew", object.error);
     let words: String = words.chars().take(900).collect();
     tracing::warn!(sink = format!("{namespace}/{name}"), words, "cannot be read");
     let event = Event {

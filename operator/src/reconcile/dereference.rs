@@ -60,7 +60,8 @@ pub async fn dereference(sink: &EventSink, context: &Context) -> Result<Derefere
 
 /// A DNS subdomain, as names of objects are.
 fn is_name(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte))
+    !text.is_empty()
+        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte))
 }
 
 #[cfg(test)]

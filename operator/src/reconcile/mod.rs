@@ -7,19 +7,19 @@ pub mod dereference;
 pub mod status;
 pub mod validate;
 
-use crate::build;
 use crate::context::Context;
+use crate::lag::Answer;
 use crate::scale::{Observed, Place, Plan, Policy};
+use crate::{answer, build};
 use apply::ApplyError;
 use dereference::Dereferenced;
-use crate::lag::Answer;
 use eventsink_crds::sink::{EventSink, ScalingMode, condition};
 use eventsink_crds::status::PartitionStatus;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
+use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action;
 use kube::runtime::events::{Event, EventType};
-use kube::core::DeserializeGuard;
 use kube::{Resource as _, ResourceExt as _};
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,7 +44,7 @@ const AGAIN: Duration = Duration::from_secs(10);
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// What the sink refers to could not be read.
-    #[error("cannot read what the sink refers to: {0}")]
+    #[error("cannot read what the sink refers to: {}", answer::words(.0))]
     Dereference(#[source] Box<kube::Error>),
     /// A child could not be put.
     #[error(transparent)]
@@ -53,7 +53,7 @@ pub enum Error {
     #[error("not done within {0:?}")]
     TimedOut(Duration),
     /// The status could not be written.
-    #[error("cannot write the status: {0}")]
+    #[error("cannot write the status: {}", answer::words(.0))]
     Status(#[source] Box<kube::Error>),
 }
 
@@ -155,12 +155,8 @@ async fn bring_about(sink: &EventSink, found: &mut Dereferenced, context: &Conte
         Ok(valid) => valid,
         Err(invalid) => return Outcome::Invalid(invalid),
     };
-    let policy = Policy {
-        scaling: valid.scaling.clone(),
-        replicas: valid.replicas,
-        suspend: valid.suspend,
-        alone: valid.alone,
-    };
+    let policy =
+        Policy { scaling: valid.scaling.clone(), replicas: valid.replicas, suspend: valid.suspend, alone: valid.alone };
     found.topics = topics(sink, found, &valid, context);
     let partitions = status::partitions(sink.status.as_ref(), found);
     let observed = Observed {

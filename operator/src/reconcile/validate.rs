@@ -62,7 +62,9 @@ pub enum Invalid {
         secret: String,
     },
     /// A claim is not there.
-    #[error("spec.storage.filesystem.claimName names the PersistentVolumeClaim {0}, which is not in this namespace: create it, or name another in a new EventSink")]
+    #[error(
+        "spec.storage.filesystem.claimName names the PersistentVolumeClaim {0}, which is not in this namespace: create it, or name another in a new EventSink"
+    )]
     ClaimNotFound(String),
     /// A Secret lacks a key.
     #[error("{field}: the Secret {secret} has no key {key}: add it, or name the key that holds the value")]

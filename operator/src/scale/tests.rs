@@ -54,7 +54,12 @@ fn while_the_broker_is_away_the_number_holds_and_nothing_is_made_up_for_when_it_
     };
     let mut at = |seconds: u64, known: bool| {
         let places = known.then(|| vec![place(seconds)]);
-        plan(&policy, &Observed { current: Some(4), partitions: Some(1), places }, &mut memory, Duration::from_secs(seconds))
+        plan(
+            &policy,
+            &Observed { current: Some(4), partitions: Some(1), places },
+            &mut memory,
+            Duration::from_secs(seconds),
+        )
     };
     (0..120).step_by(15).for_each(|seconds| assert_eq!(at(seconds, true).replicas, 4));
     for seconds in (120..7200).step_by(15) {

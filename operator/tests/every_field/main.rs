@@ -97,7 +97,11 @@ fn secrets() -> Dereferenced {
     };
     let names = ["login", "ca", "client", "s3", "azure", "gcs"];
     let secrets = names.iter().flat_map(|name| [(*name).to_owned(), format!("{name}2")]);
-    Dereferenced { secrets: secrets.map(|name| (name.clone(), data(&name))).collect(), claim: Some(vec!["ReadWriteMany".to_owned()]), ..Dereferenced::default() }
+    Dereferenced {
+        secrets: secrets.map(|name| (name.clone(), data(&name))).collect(),
+        claim: Some(vec!["ReadWriteMany".to_owned()]),
+        ..Dereferenced::default()
+    }
 }
 
 fn becomes(spec: &Value) -> (Children, Vec<Plan>) {
@@ -105,7 +109,8 @@ fn becomes(spec: &Value) -> (Children, Vec<Plan>) {
     sink.metadata.namespace = Some("team".to_owned());
     sink.metadata.uid = Some("uid".to_owned());
     let valid = validate(&sink, &secrets(), "image").unwrap_or_else(|error| panic!("{error}"));
-    let policy = Policy { scaling: valid.scaling.clone(), replicas: valid.replicas, suspend: valid.suspend, alone: valid.alone };
+    let policy =
+        Policy { scaling: valid.scaling.clone(), replicas: valid.replicas, suspend: valid.suspend, alone: valid.alone };
     let seen = [None, Some(1), Some(40)].map(|partitions| Observed { partitions, ..Observed::default() });
     (
         build::children(&valid, 2, Optional { network_policy: true, pod_monitor: true }),

@@ -43,7 +43,14 @@ fn running(replicas: i32, answers: Vec<WorkerStatus>) -> Dereferenced {
 }
 
 fn worker(partitions: Vec<PartitionStatus>) -> WorkerStatus {
-    WorkerStatus { ready: true, partitions, files_written: 3, bytes_written: 900, dead_lettered: 1, ..WorkerStatus::default() }
+    WorkerStatus {
+        ready: true,
+        partitions,
+        files_written: 3,
+        bytes_written: 900,
+        dead_lettered: 1,
+        ..WorkerStatus::default()
+    }
 }
 
 fn partition(partition: i32, unread: u64, buffered: u64) -> PartitionStatus {
@@ -175,7 +182,8 @@ fn partitions_are_never_fewer_by_a_rebalance_and_fewer_when_kafka_says_so() {
 fn what_somebody_must_change_stalls_and_leaves_what_runs() {
     let outcome = Outcome::Invalid(Invalid::SecretNotFound { field: "spec.x", secret: "login".to_owned() });
     let mut sink = sink(&json!({}));
-    sink.status = Some(EventSinkStatus { desired_replicas: Some(2), partitions: Some(4), ..EventSinkStatus::default() });
+    sink.status =
+        Some(EventSinkStatus { desired_replicas: Some(2), partitions: Some(4), ..EventSinkStatus::default() });
     let status = said(&sink, &running(2, Vec::new()), &outcome);
     assert_eq!(told(&status, condition::READY), pair("False", reason::SECRET_NOT_FOUND));
     assert_eq!(told(&status, condition::CREDENTIALS_VALID), pair("False", reason::SECRET_NOT_FOUND));

@@ -48,7 +48,8 @@ fn a_certificate_must_be_whole_pem() {
     let garbled = CA.replace("MIIB", "not base64!");
     let key = CA.replace("CERTIFICATE", "PRIVATE KEY");
     let half = format!("{CA}{cut}");
-    for bad in ["MIIB", cut.as_str(), &garbled, &key, &half, "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n"] {
+    for bad in ["MIIB", cut.as_str(), &garbled, &key, &half, "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n"]
+    {
         let refusal = with_ca(bad).map(drop).expect_err(bad);
         assert_eq!(refusal.reason(), reason::SECRET_KEY_MALFORMED, "{bad:?}");
         assert!(refusal.to_string().contains("key ca.crt of the Secret ca"), "{refusal}");
