@@ -156,6 +156,13 @@ fn words(load: &Load, rate: Option<f64>, need: f64, wanted: i32) -> String {
 }
 
 impl Memory {
+    /// Nothing is known for now. This time was neither busy nor quiet: windows begin anew, and the measured rate stays.
+    pub fn interrupt(&mut self) {
+        (self.last, self.more) = (None, None);
+        self.needs.clear();
+        self.still.clear();
+    }
+
     /// Compares with the last sample and learns the rate of a worker that was busy all the time.
     fn measure(&mut self, places: &[Place], now: Duration) -> Option<Load> {
         let Some((then, before)) = self.last.take() else {

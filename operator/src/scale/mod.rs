@@ -81,6 +81,7 @@ fn by_lag(scaling: &Scaling, observed: &Observed, memory: &mut Memory, now: Dura
         (Some(current), Some(places)) if !places.is_empty() => lag::plan(scaling, current, places, memory, now),
         _ => {
             // Unknown is not zero.
+            memory.interrupt();
             let replicas = current.unwrap_or(1).clamp(scaling.min_replicas, scaling.max_replicas);
             let message = format!("not every worker has said how far it is: staying at {replicas}");
             Plan { replicas, active: false, reason: reason::HOLDING, message }
