@@ -1,8 +1,8 @@
 //! The operator: one controller for `EventSink` resources.
 //!
-//! `reconcile` takes a sink through its stages, `build` makes its children, `projection` its workers' settings, `scale`
-//! decides how many workers there are, `workers` asks them how they are and `lag` asks Kafka where there are none, `lease`
-//! sees to it that one operator works at a time.
+//! `reconcile` takes a sink through its stages, `build` makes its children, `projection` its workers' settings,
+//! `scale` decides how many workers there are, `workers` asks them how they are and `lag` asks Kafka where there are
+//! none, `lease` sees to it that one operator works at a time.
 
 pub mod answer;
 pub mod args;
