@@ -57,11 +57,26 @@ def render(*settings):
 def rendered(settings):
     flags = [part for setting in settings for part in ("--set-json", setting)]
     text = helm("template", "eventsink", str(CHART), "--namespace", "sinks", *flags)
-    return [one for one in yaml.load_all(text, yaml.CSafeLoader) if one]
+    return parsed(text)
 
 
 def documents(file):
-    return [one for one in yaml.safe_load_all(file.read_text()) if one]
+    return parsed(file.read_text())
+
+
+class Once(yaml.CSafeLoader):
+    """Refuses a key that is there twice, of which others take the first or the last."""
+
+    def construct_mapping(self, node, deep=False):
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        twice = {key for key in keys if keys.count(key) > 1}
+        if twice:
+            raise ValueError(f"{', '.join(twice)} twice{node.start_mark}")
+        return super().construct_mapping(node, deep)
+
+
+def parsed(text):
+    return [one for one in yaml.load_all(text, Once) if one]
 
 
 def strict(schema):
