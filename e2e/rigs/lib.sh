@@ -17,6 +17,7 @@ die() {
 [[ $CACHE$STATE =~ ^/[^[:space:]]+$ ]] || die "EVENTSINK_CACHE and EVENTSINK_STATE must be absolute paths without spaces: $CACHE, $STATE"
 
 # The address at which servers listen: the one they were made for, else the one asked for, else loopback.
+# shellcheck disable=SC2034 # read by the rigs
 HOST=${EVENTSINK_HOST:-127.0.0.1}
 [[ ! -e $STATE/host ]] || HOST=$(<"$STATE/host")
 
