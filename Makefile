@@ -39,7 +39,7 @@ test: rigs build ## all tests: first those without servers, then with a real Kaf
 	  cargo test --workspace $(HEAVY:%=--test %) -- --test-threads=1'
 
 cluster: rigs $(if $(KUBECONFIG),,$(CLUSTER)) build ## operator and workers on a real Kubernetes: kubectl apply, scale, kill -9, delete; SCENARIO=name picks some
-	e2e/rigs/with $(if $(KUBECONFIG),,cluster) kafka s3 -- cargo test --workspace --test cluster -- --test-threads=2 --nocapture $(SCENARIO)
+	e2e/rigs/with $(if $(KUBECONFIG),,cluster) kafka s3 -- cargo test --workspace --test cluster -- --test-threads=3 --nocapture $(SCENARIO)
 
 e2e: $(if $(TEST),,cluster) rigs build ## only the tests with servers, those on Kubernetes first; TEST=name picks one file of e2e/tests
 	e2e/rigs/with kafka s3 azure gcs -- cargo test --workspace \

@@ -18,8 +18,7 @@ die() {
 
 # The address at which servers listen: the one they were made for, else the one asked for, else loopback.
 # shellcheck disable=SC2034 # read by the rigs
-HOST=${EVENTSINK_HOST:-127.0.0.1}
-[[ ! -e $STATE/host ]] || HOST=$(<"$STATE/host")
+HOST=$(cat "$STATE/host" 2>/dev/null || printf '%s\n' "${EVENTSINK_HOST:-127.0.0.1}")
 
 need_commands() { # COMMAND[=DEBIAN_PACKAGE]...
   local pair missing=()
