@@ -33,8 +33,24 @@
 - apiGroups: [""]
   resources: [pods]
   verbs: [list]
+# See whether a claim may be mounted on more than one node, before there is more than one worker.
+- apiGroups: [""]
+  resources: [persistentvolumeclaims]
+  verbs: [get]
 # Tell people by Events; repeats of one are patched into a series.
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]
+{{- if .Values.worker.networkPolicy }}
+# Let nothing but HTTP come in to the workers of a sink.
+- apiGroups: [networking.k8s.io]
+  resources: [networkpolicies]
+  verbs: [get, list, watch, create, patch]
+{{- end }}
+{{- if .Values.worker.podMonitor }}
+# Have the workers of a sink scraped.
+- apiGroups: [monitoring.coreos.com]
+  resources: [podmonitors]
+  verbs: [get, create, patch]
+{{- end }}
 {{- end -}}

@@ -1,6 +1,6 @@
 module eventsink/rigs/kubeconform
 
-go 1.26.8
+go 1.26
 
 tool github.com/yannh/kubeconform/cmd/kubeconform
 
