@@ -4,6 +4,7 @@
 mod converges;
 mod installed;
 mod lands;
+mod rights;
 mod rotates;
 mod scales;
 mod sink;
