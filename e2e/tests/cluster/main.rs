@@ -4,7 +4,6 @@
 mod converges;
 mod installed;
 mod lands;
-mod rights;
 mod rotates;
 mod scales;
 mod sink;
