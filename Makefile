@@ -12,7 +12,7 @@ DENY := $(EVENTSINK_CACHE)/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
 # Tests that keep every core busy run one at a time; the others mostly wait.
 HEAVY := lands_every_event survives_kill_nine two_owners stays_in_its_budget
 LIGHT := $(filter-out $(HEAVY),$(basename $(notdir $(wildcard e2e/tests/*.rs worker/tests/*.rs)))) \
-  $(filter-out chaos cluster,$(notdir $(patsubst %/main.rs,%,$(wildcard e2e/tests/*/main.rs worker/tests/*/main.rs))))
+  $(filter-out chaos cluster operator_api operator_scale,$(notdir $(patsubst %/main.rs,%,$(wildcard e2e/tests/*/main.rs worker/tests/*/main.rs))))
 # Needs root, so no other test depends on it.
 CLUSTER := e2e/rigs/cluster
 RIGS := e2e/rigs/kafka e2e/rigs/s3 e2e/rigs/azure e2e/rigs/gcs e2e/rigs/python e2e/rigs/promtool
@@ -20,7 +20,7 @@ LINTERS := e2e/rigs/helm e2e/rigs/kubeconform e2e/rigs/lua e2e/rigs/definitions
 # No file may know the machine it was written on; the brackets keep this line from finding itself.
 MACHINE_PATHS := /[w]ork/|/[r]oot/|/[h]ome/
 
-.PHONY: help demo build test cluster e2e chaos sabotage generate check lint fmt vet advisories tools rigs \
+.PHONY: help demo build test cluster e2e scale chaos sabotage generate check lint fmt vet advisories tools rigs \
   $(RIGS) $(LINTERS) $(CLUSTER)
 
 help: ## list the targets
@@ -41,11 +41,14 @@ test: rigs build ## all tests: first those without servers, then with a real Kaf
 	  cargo test --workspace $(HEAVY:%=--test %) -- --test-threads=1'
 
 cluster: rigs e2e/rigs/helm $(if $(KUBECONFIG),,$(CLUSTER)) build ## operator and workers on a real Kubernetes: kubectl apply, scale, kill -9, delete; SCENARIO=name picks some
-	e2e/rigs/with $(if $(KUBECONFIG),,cluster) kafka s3 -- cargo test --workspace --test cluster -- --test-threads=3 --nocapture $(SCENARIO)
+	e2e/rigs/with $(if $(KUBECONFIG),,cluster) kafka s3 -- cargo test --workspace --test cluster --test operator_api -- --test-threads=3 --nocapture $(SCENARIO)
 
 e2e: $(if $(TEST),,cluster) rigs build ## only the tests with servers, those on Kubernetes first; TEST=name picks one file of e2e/tests
 	e2e/rigs/with kafka s3 azure gcs -- cargo test --workspace \
 	  $(or $(TEST:%=--test %),$(LIGHT:%=--test %) $(HEAVY:%=--test %)) -- --test-threads=1 --nocapture
+
+scale: $(CLUSTER) build ## a thousand sinks on one operator: prints time to settle, requests and memory
+	e2e/rigs/with cluster -- cargo test --workspace --test operator_scale -- --nocapture
 
 chaos: rigs build ## the fault matrix and the long simulation; writes docs/chaos.md; ROWS=1,soak picks rows
 	EVENTSINK_STEPS=$${EVENTSINK_STEPS:-100000000} cargo test --workspace --test simulation
@@ -55,7 +58,8 @@ sabotage: ## break each rule of the delivery contract in a copy of the code; its
 	e2e/sabotage/run
 
 generate: e2e/rigs/python ## write the CustomResourceDefinition anew, and what is made of it and of other files
-	cargo run --quiet --workspace --features eventsink-crds/crdgen --bin crdgen > crds/yaml/eventsinks.yaml.new
+	cargo build --quiet --workspace --features eventsink-crds/crdgen --bin crdgen
+	"$${CARGO_TARGET_DIR:-target}/debug/crdgen" > crds/yaml/eventsinks.yaml.new
 	mv crds/yaml/eventsinks.yaml.new crds/yaml/eventsinks.yaml
 	e2e/rigs/python e2e/charts/generate.py
 

@@ -143,7 +143,10 @@ impl Cluster {
         let path = own_file("../crds/yaml/eventsinks.yaml");
         let path = path.to_str().expect("a path of this repository is text");
         self.kubectl(&["apply", "--server-side", "--force-conflicts", "-f", path]);
-        self.kubectl(&["wait", "--for=condition=Established", "--timeout=30s", "crd/eventsinks.eventsink.dev"]);
+        // One that was just made has no conditions to wait for.
+        patiently(Duration::from_secs(30), "the definition is served", || {
+            self.try_kubectl(&["wait", "--for=condition=Established", "--timeout=10s", "crd/eventsinks.eventsink.dev"])
+        });
     }
 
     /// A new namespace whose name begins with `stem`, deleted with all in it at the end of the test.
@@ -167,6 +170,14 @@ impl Cluster {
     /// Its words when it fails.
     pub fn try_kubectl(&self, arguments: &[&str]) -> Result<String, String> {
         finish(self.command(arguments), "")
+    }
+
+    /// As [`Self::try_kubectl`], with text for its input.
+    ///
+    /// # Errors
+    /// Its words when it fails.
+    pub fn kubectl_with(&self, arguments: &[&str], input: &str) -> Result<String, String> {
+        finish(self.command(arguments), input)
     }
 
     /// Runs Helm, of the rig's version, and returns what it printed; panics with its words when it fails.
@@ -359,7 +370,7 @@ fn foreign(kubeconfig: PathBuf) -> Status {
     Status { kubeconfig, kubectl: "kubectl".into(), host_address, audit_log: None, state: None }
 }
 
-fn beside_this_test(binary: &str) -> PathBuf {
+pub(crate) fn beside_this_test(binary: &str) -> PathBuf {
     let own = std::env::current_exe().expect("this test has a path");
     let path = own.ancestors().nth(2).unwrap_or(Path::new(".")).join(binary);
     assert!(path.exists(), "no program at {}; run: cargo build --workspace", path.display());

@@ -226,12 +226,17 @@ impl ClientContext for Listener {
     fn error(&self, error: rdkafka::error::KafkaError, reason: &str) {
         let code = error.rdkafka_error_code();
         if code != Some(rdkafka::types::RDKafkaErrorCode::AllBrokersDown) {
-            *lock(&self.0) = Some(reason.to_owned());
+            *lock(&self.0) = Some(lasting(reason).to_owned());
         }
     }
 }
 
 impl ConsumerContext for Listener {}
+
+/// A reason without times and counts, which are others each time and would be news for ever.
+fn lasting(reason: &str) -> &str {
+    reason.find(" (after ").map_or(reason, |end| &reason[..end])
+}
 
 impl Question {
     fn of(valid: &ValidatedSink) -> Self {
@@ -322,6 +327,13 @@ mod tests {
         assert_eq!(above(None, 10, 100, &StartFrom::Latest), Some(0));
         let time = serde_json::from_str("\"2025-12-21T10:00:00Z\"").expect("a time");
         assert_eq!(above(None, 10, 100, &time), None, "where that is only the brokers know");
+    }
+
+    #[test]
+    fn the_same_failure_is_no_news() {
+        let at = |millis| format!("Connect to ipv4#127.0.0.1:1 failed: Connection refused (after {millis}ms in state CONNECT)");
+        assert_eq!(lasting(&at(0)), lasting(&at(17)));
+        assert_eq!(lasting("SASL authentication failed"), "SASL authentication failed");
     }
 
     #[test]

@@ -29,8 +29,9 @@ use validate::{Invalid, ValidatedSink};
 const WATCHFUL: Duration = Duration::from_secs(30);
 /// In the mode Lag it is looked at so often, to see how fast its workers read.
 const SAMPLE: Duration = Duration::from_secs(15);
-/// While something is on its way there is news sooner.
+/// While something is on its way there is news sooner, but not for ever.
 const EAGER: Duration = Duration::from_secs(5);
+const EAGER_FOR: i64 = 120;
 /// Watches can miss something. Not all sinks at the same moment: some seconds more for each, by its uid.
 const IDLE: Duration = Duration::from_secs(3600);
 const SPREAD: u64 = 600;
@@ -122,7 +123,8 @@ async fn bring_to_rest(sink: &EventSink, context: &Context) -> Result<Action, Er
     status::write(context, sink, &status).await.map_err(|error| Error::Status(Box::new(error)))?;
     let next = match &outcome {
         Outcome::NotApplied(..) => AGAIN,
-        Outcome::Applied(_) if is(&status.conditions, condition::RECONCILING) => EAGER,
+        Outcome::Applied(_) if is_news(&status.conditions, Timestamp::now()) => EAGER,
+        Outcome::Applied(_) if is(&status.conditions, condition::RECONCILING) => WATCHFUL,
         Outcome::Applied(_) if sink.spec.scaling.mode == ScalingMode::Lag && !sink.spec.suspend => SAMPLE,
         Outcome::Applied(plan) if plan.replicas > 0 => WATCHFUL,
         Outcome::Invalid(Invalid::ClaimNotFound(_)) => CLAIM,
@@ -211,6 +213,12 @@ fn places(found: &Dereferenced, partitions: Option<i32>) -> Option<Vec<Place>> {
 
 fn is(conditions: &[Condition], type_: &str) -> bool {
     conditions.iter().any(|condition| condition.type_ == type_ && condition.status == "True")
+}
+
+/// Whether something is on its way and not long so.
+fn is_news(conditions: &[Condition], now: Timestamp) -> bool {
+    let since = conditions.iter().find(|found| found.type_ == condition::RECONCILING);
+    since.is_some_and(|since| now.duration_since(since.last_transition_time.0).as_secs() < EAGER_FOR)
 }
 
 /// Tells people of a change of Ready, once; repeats become a series.

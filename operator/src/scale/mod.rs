@@ -104,3 +104,7 @@ fn by_partitions(scaling: &Scaling, observed: &Observed) -> Plan {
     );
     Plan { replicas, active: true, reason: reason::FOLLOWS, message }
 }
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;
