@@ -22,6 +22,12 @@ pub struct WorkerStatus {
     pub store_error: Option<String>,
     /// The Kafka client's last error.
     pub kafka_error: Option<String>,
+    /// Files that this process has written, dead-letter files among them.
+    pub files_written: u64,
+    /// Bytes in them.
+    pub bytes_written: u64,
+    /// Dead letters in them.
+    pub dead_lettered: u64,
     /// Bytes held: prefetched records, builders, encoded files.
     pub memory_used: u64,
     /// Byte budget.

@@ -92,6 +92,19 @@ impl Kafka {
         })
     }
 
+    /// A broker that listens at that address of this machine: of its own unless `EVENTSINK_E2E_KAFKA` names one there.
+    #[must_use]
+    pub fn at(host: &str) -> Self {
+        let (addresses, held) = rig::server_at("kafka", host);
+        Self { addresses, held }
+    }
+
+    /// A broker of the test's own at that address of this machine.
+    #[must_use]
+    pub fn own_at(host: &str) -> Self {
+        Self::own_by(&[("EVENTSINK_HOST", host)])
+    }
+
     /// A server of the test's own, which it may stop.
     #[must_use]
     pub fn own() -> Self {
@@ -179,6 +192,25 @@ impl Kafka {
 
     fn held(&self) -> &Held {
         self.held.as_ref().expect("a server of the test's own")
+    }
+
+    /// Makes a user that logs in by SCRAM-SHA-512, or gives it another password; who is logged in stays so.
+    pub fn set_password(&self, user: &str, password: &str) {
+        self.alter_user(user, "--add-config", &format!("SCRAM-SHA-512=[password={password}]"));
+    }
+
+    /// Lets all clients of a user together read so many bytes in a second; as many as they like with `None`.
+    pub fn throttle(&self, user: &str, bytes: Option<u32>) {
+        match bytes {
+            Some(bytes) => self.alter_user(user, "--add-config", &format!("consumer_byte_rate={bytes}")),
+            None => self.alter_user(user, "--delete-config", "consumer_byte_rate"),
+        }
+    }
+
+    fn alter_user(&self, user: &str, verb: &str, config: &str) {
+        let tool = "kafka.admin.ConfigCommand";
+        let arguments = [tool, "--alter", "--entity-type", "users", "--entity-name", user, verb, config];
+        rig::run("kafka", self.held.as_ref(), "tool", &arguments);
     }
 
     /// The section `kafka` of the worker's settings, without `consumer`.

@@ -5,12 +5,14 @@
 
 pub mod azure;
 pub mod cgroup;
+pub mod cluster;
 pub mod collector;
 pub mod folder;
 pub mod gcs;
 mod http;
 pub mod kafka;
 pub mod mix;
+pub mod operator;
 pub mod produce;
 pub mod records;
 mod rig;
@@ -24,9 +26,11 @@ pub mod worker;
 
 pub use azure::Azure;
 pub use cgroup::Cgroup;
+pub use cluster::{Cluster, Namespace, Program};
 pub use gcs::Gcs;
 pub use kafka::{Access, Kafka, Mechanism};
 pub use mix::Mix;
+pub use operator::Operator;
 pub use produce::{Produced, produce};
 pub use records::{Record, read_all, send_all};
 pub use rig::{Workspace, patiently};

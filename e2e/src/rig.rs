@@ -38,11 +38,28 @@ impl Held {
     /// As [`Self::run`], with arguments.
     pub fn run_with(&self, verb: &str, arguments: &[&str]) {
         let mut command = Command::new(&self.path);
-        let done = command.arg(verb).args(arguments).env("EVENTSINK_STATE", &self.state).stdin(Stdio::null()).output();
-        let done = done.unwrap_or_else(|error| panic!("cannot run {}: {error}", self.path.display()));
-        let words = String::from_utf8_lossy(&done.stderr);
-        assert!(done.status.success(), "{} {verb} failed: {words}", self.path.display());
+        command.arg(verb).args(arguments).env("EVENTSINK_STATE", &self.state);
+        finish(command);
     }
+}
+
+/// Runs another verb of the script `rigs/{name}` on the server that [`server`] found or started.
+pub(crate) fn run(name: &str, held: Option<&Held>, verb: &str, arguments: &[&str]) {
+    match held {
+        Some(held) => held.run_with(verb, arguments),
+        // That of `rigs/with`, which has said by a variable where it keeps it.
+        None => {
+            let mut command = Command::new(own_file("rigs").join(name));
+            command.arg(verb).args(arguments);
+            finish(command);
+        }
+    }
+}
+
+fn finish(mut command: Command) {
+    let done = command.stdin(Stdio::null()).output();
+    let done = done.unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
+    assert!(done.status.success(), "{command:?} failed: {}", String::from_utf8_lossy(&done.stderr));
 }
 
 /// What the script `rigs/{name}` says of a running server: from the variable that `rigs/with` sets,
@@ -52,6 +69,15 @@ pub(crate) fn server<T: DeserializeOwned>(name: &str) -> (T, Option<Held>) {
     match std::env::var(&variable) {
         Ok(text) => (parse(name, &text), None),
         Err(_) => own_server(name, &[]),
+    }
+}
+
+/// As [`server`], one that listens at an address of this machine other than loopback.
+pub(crate) fn server_at<T: DeserializeOwned>(name: &str, host: &str) -> (T, Option<Held>) {
+    let variable = format!("EVENTSINK_E2E_{}", name.to_uppercase());
+    match std::env::var(&variable) {
+        Ok(text) if text.contains(host) => (parse(name, &text), None),
+        _ => own_server(name, &[("EVENTSINK_HOST", host)]),
     }
 }
 

@@ -41,6 +41,13 @@ impl S3 {
         })
     }
 
+    /// A server that listens at that address of this machine: of its own unless `EVENTSINK_E2E_S3` names one there.
+    #[must_use]
+    pub fn at(host: &str) -> Self {
+        let (at, held) = rig::server_at("s3", host);
+        Self { at, held }
+    }
+
     /// A server of the test's own that lists and reads and refuses every write.
     #[must_use]
     pub fn read_only() -> Self {

@@ -301,7 +301,7 @@ fn without_sink(line: &str) -> String {
 }
 
 /// The port is free again when this returns; nothing else on loopback asks for ports in between.
-fn free_address() -> SocketAddr {
+pub(crate) fn free_address() -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     listener.local_addr().expect("it is bound")
 }

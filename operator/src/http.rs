@@ -4,22 +4,42 @@ use crate::metrics::Metrics;
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::get;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::net::TcpListener;
 
-/// Whether the operator has the resource's definition and works.
-#[derive(Debug, Clone, Default)]
-pub struct Readiness(Arc<AtomicBool>);
+/// How far the operator has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stage {
+    /// It looks for the definition of the resource; what it said last.
+    Begins(String),
+    /// Another operator works; this one is ready to go on in its place.
+    Waits,
+    /// It works.
+    Works,
+}
+
+/// Tells `/ready` how far the operator has come.
+#[derive(Debug, Clone)]
+pub struct Readiness(Arc<Mutex<Stage>>);
+
+impl Default for Readiness {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(Stage::Begins("looking for the CustomResourceDefinition".to_owned()))))
+    }
+}
 
 impl Readiness {
     /// From now on.
-    pub fn set(&self, ready: bool) {
-        self.0.store(ready, Ordering::Relaxed);
+    pub fn set(&self, stage: Stage) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = stage;
     }
 
-    fn get(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+    fn answer(&self) -> (StatusCode, String) {
+        match &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            Stage::Begins(words) => (StatusCode::SERVICE_UNAVAILABLE, format!("{words}\n")),
+            Stage::Waits => (StatusCode::OK, "ready: another operator holds the Lease\n".to_owned()),
+            Stage::Works => (StatusCode::OK, "ready\n".to_owned()),
+        }
     }
 }
 
@@ -28,16 +48,9 @@ impl Readiness {
 /// # Errors
 /// When the listener fails.
 pub async fn serve(listener: TcpListener, readiness: Readiness, metrics: Metrics) -> std::io::Result<()> {
-    let ready = move || async move {
-        if readiness.get() {
-            (StatusCode::OK, "ready\n")
-        } else {
-            (StatusCode::SERVICE_UNAVAILABLE, "waiting for the CustomResourceDefinition eventsinks.eventsink.dev\n")
-        }
-    };
     let routes = Router::new()
         .route("/health", get(|| async { "ok\n" }))
-        .route("/ready", get(ready))
+        .route("/ready", get(move || async move { readiness.answer() }))
         .route("/metrics", get(move || async move { metrics.text() }));
     axum::serve(listener, routes).await
 }

@@ -10,6 +10,7 @@ pub struct Metrics {
     reconciles: Histogram,
     failures: IntCounterVec,
     crd_missing: IntGauge,
+    working: IntGauge,
 }
 
 impl Metrics {
@@ -32,10 +33,12 @@ impl Metrics {
                 "eventsink_operator_crd_missing",
                 "1 while the CustomResourceDefinition of EventSink is not there",
             )?,
+            working: IntGauge::new("eventsink_operator_working", "1 while this operator works, 0 while it waits")?,
         };
         metrics.registry.register(Box::new(metrics.reconciles.clone()))?;
         metrics.registry.register(Box::new(metrics.failures.clone()))?;
         metrics.registry.register(Box::new(metrics.crd_missing.clone()))?;
+        metrics.registry.register(Box::new(metrics.working.clone()))?;
         Ok(metrics)
     }
 
@@ -47,6 +50,11 @@ impl Metrics {
     /// A reconcile has failed in a stage.
     pub fn failed(&self, stage: &str) {
         self.failures.with_label_values(&[stage]).inc();
+    }
+
+    /// This operator works from now on.
+    pub fn works(&self) {
+        self.working.set(1);
     }
 
     /// Whether the resource's definition is missing.

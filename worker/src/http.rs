@@ -1,6 +1,7 @@
 //! `/health`, `/ready`, `/metrics`, `/status`, `/log`. `/health` follows the heartbeat of the poll loop alone: it must not see
 //! Kafka or storage, or an outage would restart healthy workers.
 
+use crate::files::FileKind;
 use crate::kafka::poll::Pulse;
 use crate::metrics::Metrics;
 use crate::runtime::Running;
@@ -129,7 +130,14 @@ impl Surface {
                 ..WorkerStatus::default()
             },
         };
-        WorkerStatus { store_error: self.store_error(), ..status }
+        let of_kind = |kind: FileKind| self.metrics.files.with_label_values(&[kind.as_str()]).get();
+        WorkerStatus {
+            store_error: self.store_error(),
+            files_written: of_kind(FileKind::Rows) + of_kind(FileKind::DeadLetters),
+            bytes_written: self.metrics.file_bytes.get_sample_sum() as u64,
+            dead_lettered: self.metrics.dead.get(),
+            ..status
+        }
     }
 
     fn beats(&self) -> bool {

@@ -40,6 +40,12 @@ pub mod reason {
     pub const SECRET_KEY_MISSING: &str = "SecretKeyMissing";
     /// A key of a referenced Secret holds something that cannot be right.
     pub const SECRET_KEY_MALFORMED: &str = "SecretKeyMalformed";
+    /// The stored object is not what the definition says; it is older than the definition.
+    pub const INVALID_OBJECT: &str = "InvalidObject";
+    /// A claim that the sink names is not there.
+    pub const CLAIM_NOT_FOUND: &str = "ClaimNotFound";
+    /// The claim can be mounted on one node only, so there is one worker.
+    pub const CLAIM_NOT_SHARED: &str = "ClaimNotShared";
     /// The API server refused a child.
     pub const APPLY_FAILED: &str = "ApplyFailed";
     /// An object of that name exists and belongs to somebody else.

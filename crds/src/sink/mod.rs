@@ -84,7 +84,9 @@ pub use worker::{Resources, Worker};
 pub struct EventSinkSpec {
     /// Where events come from: brokers, topics, login.
     pub kafka: Kafka,
-    /// Where files go. Exactly one of s3, azure, gcs and filesystem; it cannot be changed later.
+    /// Where files go. Exactly one of s3, azure, gcs and filesystem; it cannot be changed later. Without a reference to a
+    /// Secret a worker uses what its platform gives it (workload identity): name the service account that has it in
+    /// `worker.serviceAccountName`.
     pub storage: Storage,
     /// What the files look like and when one is closed.
     #[serde(default)]

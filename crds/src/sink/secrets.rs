@@ -8,15 +8,15 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "camelCase")]
 pub struct BasicSecret {
     /// Name of a Secret in the namespace of the sink.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"))]
     pub name: String,
     /// Key of the user name in it.
     #[serde(default = "username")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = "^[-._a-zA-Z0-9]+$"))]
     pub username_key: String,
     /// Key of the password in it.
     #[serde(default = "password")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = "^[-._a-zA-Z0-9]+$"))]
     pub password_key: String,
 }
 
@@ -25,11 +25,11 @@ pub struct BasicSecret {
 #[serde(rename_all = "camelCase")]
 pub struct CaSecret {
     /// Name of a Secret in the namespace of the sink.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"))]
     pub name: String,
     /// Key of the certificates in it.
     #[serde(default = "ca_crt")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = "^[-._a-zA-Z0-9]+$"))]
     pub key: String,
 }
 
@@ -38,15 +38,15 @@ pub struct CaSecret {
 #[serde(rename_all = "camelCase")]
 pub struct CertificateSecret {
     /// Name of a Secret in the namespace of the sink.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"))]
     pub name: String,
     /// Key of the certificate in it.
     #[serde(default = "tls_crt")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = "^[-._a-zA-Z0-9]+$"))]
     pub certificate_key: String,
     /// Key of the private key in it.
     #[serde(default = "tls_key")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = "^[-._a-zA-Z0-9]+$"))]
     pub private_key_key: String,
 }
 
@@ -55,19 +55,19 @@ pub struct CertificateSecret {
 #[serde(rename_all = "camelCase")]
 pub struct S3Secret {
     /// Name of a Secret in the namespace of the sink.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"))]
     pub name: String,
     /// Key of the access key's id in it.
     #[serde(default = "access_key_id")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = "^[-._a-zA-Z0-9]+$"))]
     pub access_key_id_key: String,
     /// Key of the secret access key in it.
     #[serde(default = "secret_access_key")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = "^[-._a-zA-Z0-9]+$"))]
     pub secret_access_key_key: String,
     /// Key of the token of temporary keys in it. Leave it out for keys that last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = "^[-._a-zA-Z0-9]+$"))]
     pub session_token_key: Option<String>,
 }
 
@@ -76,10 +76,10 @@ pub struct S3Secret {
 #[serde(rename_all = "camelCase")]
 pub struct SecretKey {
     /// Name of a Secret in the namespace of the sink.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"))]
     pub name: String,
     /// Key in it.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = "^[-._a-zA-Z0-9]+$"))]
     pub key: String,
 }
 

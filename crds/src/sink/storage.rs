@@ -211,7 +211,7 @@ pub struct Gcs {
 pub struct FileSystem {
     /// Name of a PersistentVolumeClaim in the namespace of the sink; ReadWriteMany for more than one worker. It cannot
     /// be changed later.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"))]
     #[x_kube(validation = Rule::new("self == oldSelf")
         .message("storage.filesystem.claimName cannot be changed: the ledger of this sink is in the old one; make another EventSink"))]
     pub claim_name: String,

@@ -28,7 +28,7 @@ pub struct Worker {
     /// Name of a ServiceAccount with a workload identity. Default: one of the sink's own, without any right. Its token is
     /// mounted into the pods only when it is named here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"))]
     pub service_account_name: Option<String>,
     /// Labels of nodes that the pods may run on.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

@@ -1,7 +1,7 @@
 //! Fourth stage: the children are put by server-side apply, the workload last, so that pods never start before what they
 //! mount. Fields of other managers stay.
 
-use crate::build::{Children, OPERATOR, worker_name};
+use crate::build::{Children, OPERATOR, PodMonitor, worker_name};
 use crate::context::Context;
 use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
@@ -23,6 +23,9 @@ pub enum ApplyError {
         /// Its name.
         name: String,
     },
+    /// This operator no longer holds the Lease.
+    #[error("another operator works now")]
+    NotLeader,
     /// The API server refused it or did not answer.
     #[error("cannot apply the {kind} {name}: {source}")]
     Api {
@@ -51,7 +54,28 @@ pub async fn apply(context: &Context, namespace: &str, sink: &str, children: &Ch
         Some(budget) => put(context, namespace, budget).await?,
         None => remove::<PodDisruptionBudget>(context, namespace, sink).await?,
     }
+    if let Some(policy) = &children.network_policy {
+        put(context, namespace, policy).await?;
+    }
+    if let Some(monitor) = &children.pod_monitor {
+        monitor_if_known(context, namespace, monitor).await?;
+    }
     put(context, namespace, &children.deployment).await
+}
+
+/// The Prometheus Operator may be installed later: workers do not wait for it.
+async fn monitor_if_known(context: &Context, namespace: &str, monitor: &PodMonitor) -> Result<(), ApplyError> {
+    match put(context, namespace, monitor).await {
+        Err(ApplyError::Api { source, .. }) if is_not_found(&source) => {
+            tracing::debug!(namespace, "this cluster has no PodMonitors");
+            Ok(())
+        }
+        result => result,
+    }
+}
+
+fn is_not_found(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.is_not_found())
 }
 
 trait Child:
@@ -75,6 +99,9 @@ async fn put<K: Child>(context: &Context, namespace: &str, child: &K) -> Result<
             return Err(ApplyError::NotOwned { kind: K::kind(&()).into(), name });
         }
     }
+    if !context.leadership.holds() {
+        return Err(ApplyError::NotLeader);
+    }
     api.patch(&name, &PatchParams::apply(OPERATOR).force(), &Patch::Apply(child)).await.map_err(failed)?;
     Ok(())
 }
@@ -88,6 +115,9 @@ async fn remove<K: Child>(context: &Context, namespace: &str, sink: &str) -> Res
     let ours = there.owner_references().iter().any(|owner| owner.kind == "EventSink" && owner.name == sink);
     if !ours {
         return Ok(());
+    }
+    if !context.leadership.holds() {
+        return Err(ApplyError::NotLeader);
     }
     let preconditions = Preconditions { uid: there.uid(), resource_version: None };
     let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };

@@ -2,6 +2,7 @@
 //! (writes). It does not matter why it runs: it always does all of it.
 
 pub mod apply;
+mod broken;
 pub mod dereference;
 pub mod status;
 pub mod validate;
@@ -11,25 +12,31 @@ use crate::context::Context;
 use crate::scale::{Observed, Place, Plan, Policy};
 use apply::ApplyError;
 use dereference::Dereferenced;
+use crate::lag::Answer;
 use eventsink_crds::sink::{EventSink, ScalingMode, condition};
 use eventsink_crds::status::PartitionStatus;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 use kube::runtime::controller::Action;
 use kube::runtime::events::{Event, EventType};
+use kube::core::DeserializeGuard;
 use kube::{Resource as _, ResourceExt as _};
 use std::sync::Arc;
 use std::time::Duration;
-use validate::Invalid;
+use validate::{Invalid, ValidatedSink};
 
 /// A sink with workers is looked at so often, for its lag and its holds.
 const WATCHFUL: Duration = Duration::from_secs(30);
 /// In the mode Lag it is looked at so often, to see how fast its workers read.
 const SAMPLE: Duration = Duration::from_secs(15);
-/// While something is on its way there is news sooner.
+/// While something is on its way there is news sooner, but not for ever.
 const EAGER: Duration = Duration::from_secs(5);
-/// Watches can miss something.
-const IDLE: Duration = Duration::from_secs(600);
+const EAGER_FOR: i64 = 120;
+/// Watches can miss something. Not all sinks at the same moment: some seconds more for each, by its uid.
+const IDLE: Duration = Duration::from_secs(3600);
+const SPREAD: u64 = 600;
+/// Nothing tells of a claim that is made at last.
+const CLAIM: Duration = Duration::from_secs(15);
 /// A failed reconcile is tried again.
 const AGAIN: Duration = Duration::from_secs(10);
 
@@ -42,6 +49,9 @@ pub enum Error {
     /// A child could not be put.
     #[error(transparent)]
     Apply(#[from] ApplyError),
+    /// It took too long; a call to the API server hangs.
+    #[error("not done within {0:?}")]
+    TimedOut(Duration),
     /// The status could not be written.
     #[error("cannot write the status: {0}")]
     Status(#[source] Box<kube::Error>),
@@ -54,6 +64,7 @@ impl Error {
         match self {
             Self::Dereference(_) => "dereference",
             Self::Apply(_) => "apply",
+            Self::TimedOut(_) => "timeout",
             Self::Status(_) => "status",
         }
     }
@@ -81,28 +92,44 @@ impl Outcome {
     }
 }
 
-/// Reconciles one sink.
+/// Reconciles one object within its time.
 ///
 /// # Errors
 /// When the API server does not answer or refuses; tried again.
-pub async fn reconcile(sink: Arc<EventSink>, context: Arc<Context>) -> Result<Action, Error> {
+pub async fn reconcile(object: Arc<DeserializeGuard<EventSink>>, context: Arc<Context>) -> Result<Action, Error> {
+    let work = async {
+        match &object.0 {
+            Ok(sink) => bring_to_rest(sink, &context).await,
+            Err(invalid) => broken::tell(invalid, &context).await,
+        }
+    };
+    tokio::time::timeout(context.patience, work).await.unwrap_or(Err(Error::TimedOut(context.patience)))
+}
+
+async fn bring_to_rest(sink: &EventSink, context: &Context) -> Result<Action, Error> {
     if sink.metadata.deletion_timestamp.is_some() {
         // The children go with it by their owner; files, ledger and offsets stay.
-        context.scaling.forget(&sink);
+        context.forget(&sink.uid().unwrap_or_default());
         return Ok(Action::await_change());
     }
-    let found = dereference::dereference(&sink, &context).await.map_err(|error| Error::Dereference(Box::new(error)))?;
-    let outcome = bring_about(&sink, &found, &context).await;
-    let status = status::status(&sink, &found, &outcome, Time(Timestamp::now()));
-    tell(&sink, &status.conditions, &context).await;
-    status::write(&context, &sink, &status).await.map_err(|error| Error::Status(Box::new(error)))?;
+    let mut found =
+        dereference::dereference(sink, context).await.map_err(|error| Error::Dereference(Box::new(error)))?;
+    let outcome = bring_about(sink, &mut found, context).await;
+    if matches!(outcome, Outcome::NotApplied(_, ApplyError::NotLeader)) || !context.leadership.holds() {
+        return Ok(Action::requeue(AGAIN));
+    }
+    let status = status::status(sink, &found, &outcome, Time(Timestamp::now()));
+    tell(sink, &status.conditions, context).await;
+    status::write(context, sink, &status).await.map_err(|error| Error::Status(Box::new(error)))?;
     let next = match &outcome {
         Outcome::NotApplied(..) => AGAIN,
-        Outcome::Applied(_) if is(&status.conditions, condition::RECONCILING) => EAGER,
+        Outcome::Applied(_) if is_news(&status.conditions, Timestamp::now()) => EAGER,
+        Outcome::Applied(_) if is(&status.conditions, condition::RECONCILING) => WATCHFUL,
         Outcome::Applied(_) if sink.spec.scaling.mode == ScalingMode::Lag && !sink.spec.suspend => SAMPLE,
         Outcome::Applied(plan) if plan.replicas > 0 => WATCHFUL,
+        Outcome::Invalid(Invalid::ClaimNotFound(_)) => CLAIM,
         Outcome::Invalid(_) if status.replicas > 0 => WATCHFUL,
-        _ => IDLE,
+        _ => IDLE + Duration::from_secs(spread(&sink.uid().unwrap_or_default())),
     };
     if let Outcome::NotApplied(_, error @ ApplyError::Api { .. }) = outcome {
         return Err(error.into());
@@ -110,32 +137,55 @@ pub async fn reconcile(sink: Arc<EventSink>, context: Arc<Context>) -> Result<Ac
     Ok(Action::requeue(next))
 }
 
+/// Seconds, the same for one sink always.
+fn spread(uid: &str) -> u64 {
+    uid.bytes().fold(0_u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into())) % SPREAD
+}
+
 /// After a failure.
 #[must_use]
-pub fn try_again(sink: Arc<EventSink>, error: &Error, context: Arc<Context>) -> Action {
+pub fn try_again(sink: Arc<DeserializeGuard<EventSink>>, error: &Error, context: Arc<Context>) -> Action {
     tracing::warn!(sink = %format!("{}/{}", sink.namespace().unwrap_or_default(), sink.name_any()), %error, "reconcile failed, trying again");
     context.metrics.failed(error.stage());
     Action::requeue(AGAIN)
 }
 
-async fn bring_about(sink: &EventSink, found: &Dereferenced, context: &Context) -> Outcome {
+async fn bring_about(sink: &EventSink, found: &mut Dereferenced, context: &Context) -> Outcome {
     let valid = match validate::validate(sink, found, &context.worker_image) {
         Ok(valid) => valid,
         Err(invalid) => return Outcome::Invalid(invalid),
     };
-    let policy = Policy { scaling: valid.scaling.clone(), replicas: valid.replicas, suspend: valid.suspend };
-    let old = sink.status.clone().unwrap_or_default();
+    let policy = Policy {
+        scaling: valid.scaling.clone(),
+        replicas: valid.replicas,
+        suspend: valid.suspend,
+        alone: valid.alone,
+    };
+    found.topics = topics(sink, found, &valid, context);
+    let partitions = status::partitions(sink.status.as_ref(), found);
     let observed = Observed {
         current: found.deployment.as_ref().and_then(|deployment| deployment.spec.as_ref()?.replicas),
-        partitions: status::partitions(&old, &found.workers),
-        places: places(found, status::partitions(&old, &found.workers)),
+        partitions,
+        places: places(found, partitions),
     };
-    let plan = context.scaling.plan(sink, &policy, &observed);
-    let children = build::children(&valid, plan.replicas);
+    let plan = context.scaling.plan(&valid.owner.uid, &policy, &observed);
+    let children = build::children(&valid, plan.replicas, context.optional);
     match apply::apply(context, &valid.namespace, &valid.name, &children).await {
         Ok(()) => Outcome::Applied(plan),
         Err(error) => Outcome::NotApplied(plan, error),
     }
+}
+
+/// What Kafka says, while no worker can or the workers know of fewer partitions than somebody once saw.
+fn topics(sink: &EventSink, found: &Dereferenced, valid: &ValidatedSink, context: &Context) -> Option<Answer> {
+    let workers = &found.workers;
+    let seen = sink.status.as_ref().and_then(|status| status.partitions);
+    let told = workers.all_answered() && workers.answers.iter().all(|worker| worker.ready);
+    if valid.suspend || told && seen.is_none_or(|seen| seen <= workers.partitions()) {
+        context.kafka.leave(&valid.owner.uid);
+        return None;
+    }
+    context.kafka.look(valid)
 }
 
 /// How far each partition is, once every worker is ready and has said, and somebody has each partition.
@@ -163,6 +213,12 @@ fn places(found: &Dereferenced, partitions: Option<i32>) -> Option<Vec<Place>> {
 
 fn is(conditions: &[Condition], type_: &str) -> bool {
     conditions.iter().any(|condition| condition.type_ == type_ && condition.status == "True")
+}
+
+/// Whether something is on its way and not long so.
+fn is_news(conditions: &[Condition], now: Timestamp) -> bool {
+    let since = conditions.iter().find(|found| found.type_ == condition::RECONCILING);
+    since.is_some_and(|since| now.duration_since(since.last_transition_time.0).as_secs() < EAGER_FOR)
 }
 
 /// Tells people of a change of Ready, once; repeats become a series.

@@ -10,7 +10,7 @@ use super::validate::Invalid;
 use crate::scale::Plan;
 use crate::workers::{Workers, selector_text};
 use crate::{build, context::Context};
-use eventsink_crds::sink::{EventSink, EventSinkStatus, HeldPartition, Lag, condition, reason};
+use eventsink_crds::sink::{EventSink, EventSinkStatus, Files, HeldPartition, Lag, condition, reason};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::api::{Patch, PatchParams};
@@ -49,13 +49,8 @@ pub fn status(sink: &EventSink, found: &Dereferenced, outcome: &Outcome, now: Ti
         conditions.add(condition::STALLED, &word("True", &ready.word.reason, ready.word.message.clone()));
     }
     conditions.add(condition::CREDENTIALS_VALID, &credentials(outcome));
-    let errors = |of: fn(&eventsink_crds::status::WorkerStatus) -> &Option<String>| {
-        workers.answers.iter().find_map(move |worker| of(worker).clone())
-    };
-    let reached = |error: Option<String>, reason| reachable(workers, error, reason);
-    conditions.add(condition::SOURCE_REACHABLE, &reached(errors(|worker| &worker.kafka_error), reason::KAFKA_ERROR));
-    conditions
-        .add(condition::DESTINATION_REACHABLE, &reached(errors(|worker| &worker.store_error), reason::STORE_ERROR));
+    conditions.add(condition::SOURCE_REACHABLE, &source(found));
+    conditions.add(condition::DESTINATION_REACHABLE, &destination(workers, outcome));
     if let Some(plan) = outcome.plan() {
         conditions.add(condition::SCALING_ACTIVE, &scaling(plan));
     }
@@ -66,19 +61,24 @@ pub fn status(sink: &EventSink, found: &Dereferenced, outcome: &Outcome, now: Ti
         ready_replicas: deployment.and_then(|status| status.ready_replicas).unwrap_or(0),
         desired_replicas: outcome.plan().map(|plan| plan.replicas).or(old.desired_replicas),
         selector: Some(selector_text(&build::selector(&sink.name_any()))),
-        partitions: partitions(&old, workers),
-        lag: lag(workers),
-        files: None,
-        dead_lettered: None,
+        partitions: partitions(sink.status.as_ref(), found),
+        lag: lag(found),
+        files: files(workers),
+        dead_lettered: workers.all_answered().then(|| sum(workers.answers.iter().map(|worker| worker.dead_lettered))),
         held,
     }
 }
 
-/// Partitions of all topics. Kafka never takes one away, and while a group rebalances some belong to nobody.
+/// Partitions of all topics. Kafka never takes one away, and while a group rebalances some belong to nobody; only Kafka
+/// itself can say that there are fewer, in a topic that was made anew.
 #[must_use]
-pub fn partitions(old: &EventSinkStatus, workers: &Workers) -> Option<i32> {
+pub fn partitions(old: Option<&EventSinkStatus>, found: &Dereferenced) -> Option<i32> {
+    if let Some(Ok(topics)) = &found.topics {
+        return Some(topics.partitions);
+    }
+    let workers = &found.workers;
     let seen = (workers.all_answered() && workers.partitions() > 0).then(|| workers.partitions());
-    seen.max(old.partitions)
+    seen.max(old.and_then(|old| old.partitions))
 }
 
 struct Ready {
@@ -163,12 +163,38 @@ fn credentials(outcome: &Outcome) -> Word {
     }
 }
 
-fn reachable(workers: &Workers, error: Option<String>, failed: &str) -> Word {
-    match error {
-        Some(words) => word("False", failed, words),
-        None if workers.answers.iter().any(|worker| worker.ready) => word("True", reason::OK, "a worker uses it"),
+/// The workers' word counts; without one, what the operator saw itself. It may sit elsewhere in the network, so its
+/// failures are not theirs.
+fn source(found: &Dereferenced) -> Word {
+    let workers = &found.workers.answers;
+    if let Some(words) = workers.iter().find_map(|worker| worker.kafka_error.clone()) {
+        return word("False", reason::KAFKA_ERROR, words);
+    }
+    if workers.iter().any(|worker| worker.ready) {
+        return word("True", reason::OK, "a worker reads the topics");
+    }
+    match &found.topics {
+        Some(Ok(_)) => word("True", reason::OK, "the operator has seen the topics; no worker is ready"),
+        Some(Err(words)) => {
+            word("Unknown", reason::UNKNOWN, format!("no worker has said yet; the operator itself was told: {words}"))
+        }
         None => word("Unknown", reason::UNKNOWN, "no worker has said yet"),
     }
+}
+
+fn destination(workers: &Workers, outcome: &Outcome) -> Word {
+    if let Outcome::Invalid(invalid) = outcome
+        && invalid.condition() == Some(condition::DESTINATION_REACHABLE)
+    {
+        return word("False", invalid.reason(), invalid.to_string());
+    }
+    if let Some(words) = workers.answers.iter().find_map(|worker| worker.store_error.clone()) {
+        return word("False", reason::STORE_ERROR, words);
+    }
+    if workers.answers.iter().any(|worker| worker.ready) {
+        return word("True", reason::OK, "a worker uses the store");
+    }
+    word("Unknown", reason::UNKNOWN, "no worker has said yet")
 }
 
 fn scaling(plan: &Plan) -> Word {
@@ -196,21 +222,36 @@ fn held(workers: &Workers) -> Vec<HeldPartition> {
 }
 
 /// The sum over all workers; nothing unless each of them has said, since a part of it would look like progress.
-fn lag(workers: &Workers) -> Option<Lag> {
+fn lag(found: &Dereferenced) -> Option<Lag> {
+    let workers = &found.workers;
+    if workers.running == 0 {
+        // Nobody has read what is not in a file.
+        let unread = found.topics.as_ref()?.as_ref().ok()?.unread?;
+        return Some(Lag { unread, fresh: "-".to_owned(), ..Lag::default() });
+    }
     if !workers.all_answered() {
         return None;
     }
     let partitions = || workers.answers.iter().flat_map(|worker| &worker.partitions);
-    let sum = |of: fn(&eventsink_crds::status::PartitionStatus) -> u64| {
-        i64::try_from(partitions().map(of).sum::<u64>()).unwrap_or(i64::MAX)
-    };
     let oldest = partitions().map(|partition| partition.oldest_unpersisted_ms).max().unwrap_or(0) / 1000;
     Some(Lag {
-        unread: sum(|partition| partition.unread),
-        buffered: sum(|partition| partition.buffered),
+        unread: sum(partitions().map(|partition| partition.unread)),
+        buffered: sum(partitions().map(|partition| partition.buffered)),
         oldest_unpersisted_seconds: i64::try_from(oldest).unwrap_or(i64::MAX),
         fresh: humantime::format_duration(std::time::Duration::from_secs(oldest)).to_string(),
     })
+}
+
+/// As for [`lag`].
+fn files(workers: &Workers) -> Option<Files> {
+    workers.all_answered().then(|| Files {
+        written: sum(workers.answers.iter().map(|worker| worker.files_written)),
+        bytes: sum(workers.answers.iter().map(|worker| worker.bytes_written)),
+    })
+}
+
+fn sum(numbers: impl Iterator<Item = u64>) -> i64 {
+    numbers.fold(0, |sum: i64, number| sum.saturating_add(i64::try_from(number).unwrap_or(i64::MAX)))
 }
 
 /// Conditions in the making.

@@ -35,6 +35,8 @@ pub struct ValidatedSink {
     pub credentials_hash: String,
     /// Claim of the volume that files go to, for storage in a file system.
     pub claim: Option<String>,
+    /// The claim can be mounted on one node only.
+    pub alone: bool,
     /// What the spec says of the pods.
     pub worker: Worker,
     /// What the number of workers follows.
@@ -59,6 +61,9 @@ pub enum Invalid {
         /// Name of the Secret.
         secret: String,
     },
+    /// A claim is not there.
+    #[error("spec.storage.filesystem.claimName names the PersistentVolumeClaim {0}, which is not in this namespace: create it, or name another in a new EventSink")]
+    ClaimNotFound(String),
     /// A Secret lacks a key.
     #[error("{field}: the Secret {secret} has no key {key}: add it, or name the key that holds the value")]
     KeyMissing {
@@ -93,6 +98,7 @@ impl Invalid {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Spec(_) => reason::INVALID_SPEC,
+            Self::ClaimNotFound(_) => reason::CLAIM_NOT_FOUND,
             Self::SecretNotFound { .. } => reason::SECRET_NOT_FOUND,
             Self::KeyMissing { .. } => reason::SECRET_KEY_MISSING,
             Self::KeyMalformed { .. } => reason::SECRET_KEY_MALFORMED,
@@ -102,7 +108,11 @@ impl Invalid {
     /// The condition that it speaks against, beside Ready.
     #[must_use]
     pub fn condition(&self) -> Option<&'static str> {
-        (!matches!(self, Self::Spec(_))).then_some(condition::CREDENTIALS_VALID)
+        match self {
+            Self::Spec(_) => None,
+            Self::ClaimNotFound(_) => Some(condition::DESTINATION_REACHABLE),
+            _ => Some(condition::CREDENTIALS_VALID),
+        }
     }
 }
 
@@ -116,6 +126,12 @@ pub fn validate(sink: &EventSink, found: &Dereferenced, image: &str) -> Result<V
     let settings = projection::settings(&sink.spec, &namespace, &name).map_err(Invalid::Spec)?;
     let credentials = credentials(projection::credentials(&sink.spec), found)?;
     let settings_yaml = yaml(&settings);
+    let claim = sink.spec.storage.filesystem.as_ref().map(|filesystem| filesystem.claim_name.clone());
+    let alone = match (&claim, &found.claim) {
+        (None, _) => false,
+        (Some(claim), None) => return Err(Invalid::ClaimNotFound(claim.clone())),
+        (Some(_), Some(modes)) => !modes.iter().any(|mode| mode == "ReadWriteMany"),
+    };
     Ok(ValidatedSink {
         owner: sink.controller_owner_ref(&()).expect("an object that was read has a name and a uid"),
         image: sink.spec.worker.image.clone().unwrap_or_else(|| image.to_owned()),
@@ -124,7 +140,8 @@ pub fn validate(sink: &EventSink, found: &Dereferenced, image: &str) -> Result<V
         settings,
         credentials_hash: digest(credentials.iter().map(|(file, bytes)| (*file, bytes.as_slice()))),
         credentials,
-        claim: sink.spec.storage.filesystem.as_ref().map(|filesystem| filesystem.claim_name.clone()),
+        claim,
+        alone,
         worker: sink.spec.worker.clone(),
         scaling: sink.spec.scaling.clone(),
         replicas: sink.spec.replicas,
@@ -155,15 +172,38 @@ fn malformed(file: &str, bytes: &[u8]) -> Option<&'static str> {
     let is_json = || serde_json::from_str::<Value>(text).is_ok_and(|value| value.is_object());
     match file.rsplit_once('.').map(|(_, kind)| kind) {
         _ if text.trim().is_empty() => Some("is empty"),
-        Some("crt") if !text.contains("-----BEGIN CERTIFICATE-----") => {
-            Some("holds no certificate: it must be PEM, with a line -----BEGIN CERTIFICATE-----")
+        Some("crt") if !has_pem(text, "CERTIFICATE") => {
+            Some("holds no certificate: it must be PEM, whole, with a line -----BEGIN CERTIFICATE-----")
         }
-        Some("key") if !text.contains("PRIVATE KEY-----") => {
-            Some("holds no private key: it must be PEM, with a line -----BEGIN PRIVATE KEY-----")
+        Some("key") if !has_pem(text, "PRIVATE KEY") => {
+            Some("holds no private key: it must be PEM, whole, with a line -----BEGIN PRIVATE KEY-----")
         }
         Some("json") if !is_json() => Some("holds no JSON object: it must be the key file of a service account"),
+        // The worker takes one newline at the end away, as editors and echo leave it.
+        None if text.trim_end_matches(['\r', '\n']).contains(['\r', '\n']) => Some("has more than one line"),
+        None if text.starts_with(char::is_whitespace) => Some("begins with a space"),
         _ => None,
     }
+}
+
+/// Whether each block whose label ends so is whole, and there is one. What is in it is for the TLS library to judge.
+fn has_pem(text: &str, label: &str) -> bool {
+    let end = format!("{label}-----");
+    let begins = text.lines().filter(|line| line.starts_with("-----BEGIN ") && line.trim_end().ends_with(&end)).count();
+    let blocks = text.split("-----BEGIN ").skip(1).filter_map(|block| {
+        let (head, rest) = block.split_once('\n')?;
+        let (body, tail) = rest.split_once("-----END ")?;
+        let is_it = head.trim_end().ends_with(&end) && tail.starts_with(head.trim_end().trim_end_matches('-'));
+        (is_it && is_base64(body)).then_some(())
+    });
+    begins > 0 && blocks.count() == begins
+}
+
+/// Lines of base64, after the headers that encrypted keys of old have.
+fn is_base64(body: &str) -> bool {
+    let mut lines = body.lines().filter(|line| !line.contains(": ") && !line.trim().is_empty()).peekable();
+    let of_base64 = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte);
+    lines.peek().is_some() && lines.all(|line| line.trim().bytes().all(of_base64))
 }
 
 /// What differs from the defaults; a list or a text is taken as a whole.
@@ -183,7 +223,9 @@ fn difference(value: Value, default: &Value) -> Option<Value> {
 
 fn yaml(settings: &Settings) -> String {
     let json = |settings: &Settings| serde_json::to_value(settings).expect("settings are a tree of texts");
-    let differs = difference(json(settings), &json(&Settings::default())).unwrap_or(Value::Null);
+    let mut differs = difference(json(settings), &json(&Settings::default())).unwrap_or(Value::Null);
+    // Workers want it named, even the default one: nobody shall write to a store that he did not ask for.
+    differs["storage"]["backend"] = json(settings)["storage"]["backend"].take();
     serde_saphyr::to_string(&differs).expect("a tree of texts can be written as YAML")
 }
 

@@ -173,3 +173,99 @@ fn an_even_split_is_the_least_that_is_fast_enough() {
     let sizes: Vec<i32> = [0.0, 1.0, 1.1, 2.5, 5.0, 5.1, 10.0, 40.0].map(|need| even(need, 10)).into();
     assert_eq!(sizes, [1, 1, 2, 3, 5, 10, 10, 10]);
 }
+
+#[test]
+fn after_a_change_nothing_is_decided_until_the_group_has_settled() {
+    let mut world = World::new(12, 1000.0);
+    world.run(600, |_| 10.0);
+    world.workers = 3;
+    let changed = world.now;
+    world.places.iter_mut().for_each(|place| place.high += 10_000_000);
+    let mut plan = world.step(|_| 500.0);
+    while world.now - changed < DWELL.as_secs() {
+        assert_eq!((plan.replicas, world.workers), (3, 3), "{} s after the change", world.now - changed);
+        plan = world.step(|_| 500.0);
+    }
+    world.run(90, |_| 500.0);
+    assert!(world.workers > 3, "it was needed all the time: {} workers", world.workers);
+}
+
+#[test]
+fn more_workers_come_after_two_samples_that_agree_and_at_most_twice_as_many() {
+    let mut world = World::new(12, 1000.0);
+    world.run(600, |_| 10.0);
+    world.places.iter_mut().for_each(|place| place.high += 5_000_000);
+    let first = world.step(|_| 10.0);
+    assert_eq!(first.replicas, 1, "one sample is none: {first:?}");
+    let second = world.step(|_| 10.0);
+    assert_eq!(second.replicas, 2, "{second:?}");
+}
+
+#[test]
+fn workers_are_taken_away_one_at_a_time_and_only_after_a_whole_window() {
+    let mut world = World::new(12, 1000.0);
+    world.workers = 4;
+    world.run(DWELL.as_secs() + 2 * STEP, |_| 10.0);
+    let mut last = (world.now, 4);
+    let window = u64::try_from(world.scaling.scale_down_seconds).unwrap();
+    while world.workers > 1 {
+        world.step(|_| 10.0);
+        if world.workers != last.1 {
+            assert_eq!(world.workers, last.1 - 1);
+            assert!(world.now - last.0 + 2 * STEP >= window, "{} s after the last", world.now - last.0);
+            last = (world.now, world.workers);
+        }
+        assert!(world.now < 2 * HOUR, "{} workers still", world.workers);
+    }
+}
+
+#[test]
+fn a_group_that_starts_at_the_end_needs_one_worker_and_one_that_starts_at_the_beginning_many() {
+    let mut latest = World::new(12, 1000.0);
+    // Much is in the log, and nothing of it is to be read.
+    latest.places.iter_mut().for_each(|place| (place.position, place.high) = (9_000_000, 9_000_000));
+    latest.run(HOUR, |_| 10.0);
+    assert_eq!((latest.workers, latest.changes), (1, 0));
+    let mut earliest = World::new(12, 1000.0);
+    earliest.places.iter_mut().for_each(|place| place.high = 9_000_000);
+    earliest.run(HOUR, |_| 10.0);
+    assert!(earliest.workers >= 6, "{} workers", earliest.workers);
+}
+
+#[test]
+fn a_quiet_topic_keeps_its_least_workers_and_never_has_none() {
+    let mut world = World::new(12, 1000.0);
+    world.scaling.min_replicas = 2;
+    world.workers = 2;
+    world.run(24 * HOUR, |_| 0.0);
+    assert_eq!((world.workers, world.changes), (2, 0));
+}
+
+#[test]
+fn a_partition_that_stops_without_a_word_asks_for_nobody_once_it_has_stood_still() {
+    let still = Place {
+        partition: ("orders".to_owned(), 0),
+        worker: 0,
+        position: 500,
+        high: 5_000_500,
+        unread: 5_000_000,
+        held: false,
+    };
+    let mut memory = Memory::default();
+    let samples = (0..60).map(|sample| {
+        let now = Duration::from_secs(sample * STEP);
+        let moves = Place {
+            partition: ("orders".to_owned(), 1),
+            position: sample as i64 * 100,
+            high: sample as i64 * 100,
+            unread: 0,
+            ..still.clone()
+        };
+        plan(&Scaling::default(), 1, &[still.clone(), moves], &mut memory, now)
+    });
+    let plans: Vec<Plan> = samples.collect();
+    let settled = (STILL.as_secs() + DWELL.as_secs()) / STEP + 2;
+    let later = &plans[usize::try_from(settled).unwrap()..];
+    assert!(later.iter().all(|plan| plan.replicas == 1), "{:?}", later.last());
+    assert!(later.iter().all(|plan| plan.message.contains("5000000 unread")), "it is counted: {:?}", later.last());
+}

@@ -27,6 +27,8 @@ pub struct Policy {
     pub replicas: i32,
     /// `spec.suspend`.
     pub suspend: bool,
+    /// The volume that files go to is for one worker.
+    pub alone: bool,
 }
 
 /// How many workers there should be, and why.
@@ -45,6 +47,19 @@ pub struct Plan {
 /// Decides. `now` is monotonic.
 #[must_use]
 pub fn plan(policy: &Policy, observed: &Observed, memory: &mut Memory, now: Duration) -> Plan {
+    let plan = by_mode(policy, observed, memory, now);
+    if policy.alone && plan.replicas > 1 {
+        let message = format!(
+            "one worker and not {}: the claim of storage.filesystem can be mounted on one node only; more workers need \
+             one that is ReadWriteMany",
+            plan.replicas
+        );
+        return Plan { replicas: 1, active: false, reason: reason::CLAIM_NOT_SHARED, message };
+    }
+    plan
+}
+
+fn by_mode(policy: &Policy, observed: &Observed, memory: &mut Memory, now: Duration) -> Plan {
     let follows = |replicas, message| Plan { replicas, active: true, reason: reason::FOLLOWS, message };
     let scaling = &policy.scaling;
     if policy.suspend {
@@ -89,3 +104,7 @@ fn by_partitions(scaling: &Scaling, observed: &Observed) -> Plan {
     );
     Plan { replicas, active: true, reason: reason::FOLLOWS, message }
 }
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

@@ -3,7 +3,7 @@
 
 use eventsink_crds::settings::Settings;
 use eventsink_crds::sink::{EventSink, EventSinkSpec};
-use eventsink_operator::build::{self, Children};
+use eventsink_operator::build::{self, Children, Optional};
 use eventsink_operator::projection;
 use eventsink_operator::reconcile::dereference::Dereferenced;
 use eventsink_operator::reconcile::validate::validate;
@@ -59,13 +59,16 @@ fn with_store(spec: &Value, store: &str) -> Value {
 }
 
 fn secrets() -> Dereferenced {
-    let text = "-----BEGIN CERTIFICATE----- PRIVATE KEY-----";
     let data = |secret: &str| {
         let value = |key: &str| {
-            if key.ends_with("json") {
-                format!("{{\"of\": \"{secret} {key}\"}}")
-            } else {
-                format!("{text} {secret} {key}")
+            let label = if key.ends_with("key") { "PRIVATE KEY" } else { "CERTIFICATE" };
+            match key.rsplit_once('.').map(|(_, kind)| kind) {
+                Some("json") => format!("{{\"of\": \"{secret} {key}\"}}"),
+                Some("crt" | "key") => {
+                    let body = format!("{secret}{key}").replace('.', "/");
+                    format!("-----BEGIN {label}-----\n{body}\n-----END {label}-----\n")
+                }
+                _ => format!("{secret} {key}"),
             }
         };
         let keys = [
@@ -94,7 +97,7 @@ fn secrets() -> Dereferenced {
     };
     let names = ["login", "ca", "client", "s3", "azure", "gcs"];
     let secrets = names.iter().flat_map(|name| [(*name).to_owned(), format!("{name}2")]);
-    Dereferenced { secrets: secrets.map(|name| (name.clone(), data(&name))).collect(), ..Dereferenced::default() }
+    Dereferenced { secrets: secrets.map(|name| (name.clone(), data(&name))).collect(), claim: Some(vec!["ReadWriteMany".to_owned()]), ..Dereferenced::default() }
 }
 
 fn becomes(spec: &Value) -> (Children, Vec<Plan>) {
@@ -102,10 +105,10 @@ fn becomes(spec: &Value) -> (Children, Vec<Plan>) {
     sink.metadata.namespace = Some("team".to_owned());
     sink.metadata.uid = Some("uid".to_owned());
     let valid = validate(&sink, &secrets(), "image").unwrap_or_else(|error| panic!("{error}"));
-    let policy = Policy { scaling: valid.scaling.clone(), replicas: valid.replicas, suspend: valid.suspend };
+    let policy = Policy { scaling: valid.scaling.clone(), replicas: valid.replicas, suspend: valid.suspend, alone: valid.alone };
     let seen = [None, Some(1), Some(40)].map(|partitions| Observed { partitions, ..Observed::default() });
     (
-        build::children(&valid, 2),
+        build::children(&valid, 2, Optional { network_policy: true, pod_monitor: true }),
         seen.iter().map(|seen| scale::plan(&policy, seen, &mut Memory::default(), Duration::ZERO)).collect(),
     )
 }

@@ -317,10 +317,10 @@ impl Running {
             ready: self.pulse.joined.load(Ordering::Relaxed),
             partitions,
             breaker: self.shared.gate.view().state,
-            store_error: None,
             kafka_error: self.pulse.fault(),
             memory_used: self.budget.used() as u64,
             memory_budget: self.budget.limit() as u64,
+            ..WorkerStatus::default()
         }
     }
 }

@@ -1,0 +1,3 @@
+module eventsink/rigs/kubernetes/pod
+
+go 1.24.0
