@@ -252,6 +252,30 @@ class Pod(unittest.TestCase):
             self.assertEqual(deployment["spec"]["template"]["spec"]["containers"][0]["image"], image)
 
 
+class Catalogue(unittest.TestCase):
+    """What Artifact Hub shows of the chart."""
+
+    def annotation(self, name):
+        chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+        return yaml.safe_load(chart["annotations"][f"artifacthub.io/{name}"])
+
+    def test_its_example_is_the_first_sample(self):
+        self.assertEqual(self.annotation("crdsExamples"), documents(ROOT / "config/samples/s3.yaml"))
+
+    def test_its_images_are_those_that_come_without_any_setting(self):
+        (deployment,) = of_kind(render(), "Deployment")
+        (container,) = deployment["spec"]["template"]["spec"]["containers"]
+        (worker,) = [flag.split("=")[1] for flag in container["args"] if flag.startswith("--worker-image=")]
+        listed = {one["name"]: one["image"] for one in self.annotation("images")}
+        self.assertEqual(listed, {"operator": container["image"], "worker": worker})
+
+    def test_its_definition_is_the_one_that_is_installed(self):
+        (rendered,) = of_kind(render(), "CustomResourceDefinition")
+        (listed,) = self.annotation("crds")
+        self.assertEqual((listed["name"], listed["kind"]), (rendered["metadata"]["name"], rendered["spec"]["names"]["kind"]))
+        self.assertIn(listed["version"], [version["name"] for version in rendered["spec"]["versions"]])
+
+
 class Monitoring(unittest.TestCase):
     def test_monitors_find_what_the_operator_labels(self):
         source = (ROOT / "operator/src/build/mod.rs").read_text()
