@@ -267,5 +267,25 @@ class Watching(unittest.TestCase):
         self.assertEqual(len(places), len(panels))
 
 
+class Documentation(unittest.TestCase):
+    def test_each_condition_and_each_reason_has_its_place(self):
+        text = (ROOT / "docs/operator.md").read_text()
+        source = (ROOT / "crds/src/sink/conditions.rs").read_text()
+        named = set(re.findall(r'&str = "(\w+)"', source)) - {"Ok", "Unknown"}
+        self.assertGreater(len(named), 20)
+        self.assertEqual({name for name in named if f"`{name}`" not in text}, set())
+
+    def test_each_metric_of_the_operator_has_its_place(self):
+        text = (ROOT / "docs/operator.md").read_text()
+        for name in re.findall(r'"(eventsink_operator_\w+)"', (ROOT / "operator/src/metrics.rs").read_text()):
+            self.assertIn(f"`{name}", text)
+
+    def test_files_that_it_links_to_are_there(self):
+        for page in ("README.md", "docs/operator.md", "charts/eventsink/README.md"):
+            folder = (ROOT / page).parent
+            for target in re.findall(r"\]\(([^)#:]+)", (ROOT / page).read_text()):
+                self.assertTrue((folder / target).exists(), f"{page}: {target}")
+
+
 if __name__ == "__main__":
     unittest.main()
