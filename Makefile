@@ -34,7 +34,7 @@ build: ## build everything
 	cargo build --workspace
 
 test: rigs build ## all tests: first those without servers, then with a real Kafka and servers of S3, Azure and Google Cloud
-	cargo test --workspace --lib --bins --test definition --test every_field
+	cargo test --workspace --lib --bins --test definition --test every_field --test stages
 	e2e/rigs/python e2e/read/test_verify.py
 	e2e/rigs/python e2e/chaos/test_run.py
 	e2e/rigs/with kafka s3 azure gcs -- bash -c 'cargo test --workspace $(LIGHT:%=--test %) -- --test-threads=3 && \
