@@ -16,10 +16,12 @@ LIGHT := $(filter-out $(HEAVY),$(basename $(notdir $(wildcard e2e/tests/*.rs wor
 # Needs root, so no other test depends on it.
 CLUSTER := e2e/rigs/cluster
 RIGS := e2e/rigs/kafka e2e/rigs/s3 e2e/rigs/azure e2e/rigs/gcs e2e/rigs/python e2e/rigs/promtool
+LINTERS := e2e/rigs/helm e2e/rigs/kubeconform e2e/rigs/lua e2e/rigs/definitions
 # No file may know the machine it was written on; the brackets keep this line from finding itself.
 MACHINE_PATHS := /[w]ork/|/[r]oot/|/[h]ome/
 
-.PHONY: help demo build test cluster e2e scale chaos sabotage generate check lint fmt vet advisories tools rigs $(RIGS) $(CLUSTER)
+.PHONY: help demo build test cluster e2e scale chaos sabotage generate check lint fmt vet advisories tools rigs \
+  $(RIGS) $(LINTERS) $(CLUSTER)
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,14 +34,14 @@ build: ## build everything
 	cargo build --workspace
 
 test: rigs build ## all tests: first those without servers, then with a real Kafka and servers of S3, Azure and Google Cloud
-	cargo test --workspace --lib --bins
+	cargo test --workspace --lib --bins --test definition --test every_field --test stages
 	e2e/rigs/python e2e/read/test_verify.py
 	e2e/rigs/python e2e/chaos/test_run.py
 	e2e/rigs/with kafka s3 azure gcs -- bash -c 'cargo test --workspace $(LIGHT:%=--test %) -- --test-threads=3 && \
 	  cargo test --workspace $(HEAVY:%=--test %) -- --test-threads=1'
 
-cluster: rigs $(if $(KUBECONFIG),,$(CLUSTER)) build ## operator and workers on a real Kubernetes: kubectl apply, scale, kill -9, delete; SCENARIO=name picks some
-	e2e/rigs/with $(if $(KUBECONFIG),,cluster) kafka s3 -- cargo test --workspace --test cluster --test operator_api -- --test-threads=2 --nocapture $(SCENARIO)
+cluster: rigs e2e/rigs/helm $(if $(KUBECONFIG),,$(CLUSTER)) build ## operator and workers on a real Kubernetes: kubectl apply, scale, kill -9, delete; SCENARIO=name picks some
+	e2e/rigs/with $(if $(KUBECONFIG),,cluster) kafka s3 -- cargo test --workspace --test cluster --test operator_api -- --test-threads=3 --nocapture $(SCENARIO)
 
 e2e: $(if $(TEST),,cluster) rigs build ## only the tests with servers, those on Kubernetes first; TEST=name picks one file of e2e/tests
 	e2e/rigs/with kafka s3 azure gcs -- cargo test --workspace \
@@ -55,20 +57,24 @@ chaos: rigs build ## the fault matrix and the long simulation; writes docs/chaos
 sabotage: ## break each rule of the delivery contract in a copy of the code; its test must go red
 	e2e/sabotage/run
 
-generate: ## write the CustomResourceDefinition anew
+generate: e2e/rigs/python ## write the CustomResourceDefinition anew, and what is made of it and of other files
 	cargo build --quiet --workspace --features eventsink-crds/crdgen --bin crdgen
 	"$${CARGO_TARGET_DIR:-target}/debug/crdgen" > crds/yaml/eventsinks.yaml.new
 	mv crds/yaml/eventsinks.yaml.new crds/yaml/eventsinks.yaml
+	e2e/rigs/python e2e/charts/generate.py
 
 check: lint test ## lint, then test
 
-lint: vet $(DENY) e2e/rigs/python e2e/rigs/promtool ## format, clippy, licences and sources of dependencies, scripts, sabotage that applies, alert rules, no machine paths
+lint: vet $(DENY) e2e/rigs/python e2e/rigs/promtool $(LINTERS) ## format, clippy, licences and sources of dependencies, scripts, sabotage that applies, alert rules, chart and manifests, no machine paths
 	cargo fmt --all --check
 	$(DENY) check licenses bans sources
-	"$$(e2e/rigs/python bin)/shellcheck" -x e2e/rigs/{cluster,kafka,s3,azure,gcs,python,promtool,with,lib.sh} \
+	"$$(e2e/rigs/python bin)/shellcheck" -x \
+	  e2e/rigs/{cluster,kafka,s3,azure,gcs,python,promtool,helm,kubeconform,lua,definitions,with,lib.sh} \
 	  e2e/rigs/kubernetes/node image/rootfs e2e/sabotage/run .ci/run
 	e2e/sabotage/run --check
-	e2e/rigs/promtool check rules config/prometheus/alerts.yaml
+	e2e/rigs/promtool check rules config/prometheus/alerts.yaml config/prometheus/operator-alerts.yaml
+	e2e/rigs/python e2e/charts/generate.py --check
+	e2e/rigs/python -m unittest discover -s e2e/charts
 	found=0; git grep -nIE '$(MACHINE_PATHS)' || found=$$?; ((found == 1))
 
 fmt: ## format the sources
@@ -80,11 +86,11 @@ vet: ## compiler and clippy warnings as errors
 advisories: $(DENY) ## known flaws of dependencies; fetches the database
 	$(DENY) check advisories
 
-tools: rigs $(CLUSTER) $(DENY) ## install every tool that tests and lints need (-j4 for all at once)
+tools: rigs $(LINTERS) $(CLUSTER) $(DENY) ## install every tool that tests and lints need (-j4 for all at once)
 
 rigs: $(RIGS)
 
-$(RIGS) $(CLUSTER):
+$(RIGS) $(LINTERS) $(CLUSTER):
 	@$@ get
 
 $(DENY):

@@ -17,8 +17,8 @@ die() {
 [[ $CACHE$STATE =~ ^/[^[:space:]]+$ ]] || die "EVENTSINK_CACHE and EVENTSINK_STATE must be absolute paths without spaces: $CACHE, $STATE"
 
 # The address at which servers listen: the one they were made for, else the one asked for, else loopback.
-HOST=${EVENTSINK_HOST:-127.0.0.1}
-[[ ! -e $STATE/host ]] || HOST=$(<"$STATE/host")
+# shellcheck disable=SC2034 # read by the rigs
+HOST=$(cat "$STATE/host" 2>/dev/null || printf '%s\n' "${EVENTSINK_HOST:-127.0.0.1}")
 
 need_commands() { # COMMAND[=DEBIAN_PACKAGE]...
   local pair missing=()

@@ -190,6 +190,20 @@ impl Kafka {
         self.start_again();
     }
 
+    /// Starts anew with one byte of the first segment changed, that of `marker` in a value: the batch around it has
+    /// another checksum than it says, as a bad disk leaves it. Only on a server of the test's own.
+    pub fn damage_log(&self, topic: &str, partition: i32, marker: &str) {
+        self.stop();
+        let segment = self.held().folder().join(format!("data/1/{topic}-{partition}/{:020}.log", 0));
+        let mut bytes =
+            std::fs::read(&segment).unwrap_or_else(|error| panic!("cannot read {}: {error}", segment.display()));
+        let place = bytes.windows(marker.len()).position(|part| part == marker.as_bytes());
+        let place = place.unwrap_or_else(|| panic!("no {marker} in {}", segment.display()));
+        bytes[place] ^= 1;
+        std::fs::write(&segment, bytes).unwrap_or_else(|error| panic!("cannot write {}: {error}", segment.display()));
+        self.start_again();
+    }
+
     fn held(&self) -> &Held {
         self.held.as_ref().expect("a server of the test's own")
     }

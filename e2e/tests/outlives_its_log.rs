@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use eventsink_e2e::{
-    Access, Kafka, Mix, Target, Worker, Workspace, count_with_duckdb, patiently, produce, settings, sink, worker,
+    Access, Fault, Kafka, Matches, Mix, Record, Rule, S3, StoreProxy, Target, Worker, Workspace, count_with_duckdb,
+    patiently, produce, send_all, settings, sink, worker,
 };
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -138,4 +139,52 @@ fn made_again(records: u64) {
     for rows in [100, records] {
         assert!(topics.split_whitespace().any(|word| word == rows.to_string()), "{rows} rows in:\n{}", audit.text);
     }
+}
+
+/// One event of its own batch for each name.
+fn send_in_batches(kafka: &Kafka, topic: &str, names: &[String]) {
+    let headers = vec![("content-type".to_owned(), Some("application/cloudevents+json".into()))];
+    for name in names {
+        let event = format!(r#"{{"specversion":"1.0","id":"{name}","source":"/s","type":"t"}}"#);
+        let record = Record { value: Some(event.into()), headers: headers.clone(), ..Record::default() };
+        send_all(kafka, topic, &[record]);
+    }
+}
+
+/// The library tells of a batch that is damaged while records before it wait: one cut is in flight, and the next one
+/// full.
+#[test]
+fn a_damaged_batch_holds_the_partition_behind_the_records_before_it() {
+    let (kafka, server, space) = (Kafka::own(), S3::shared(), Workspace::new());
+    let (topic, bucket) = (kafka.create_topic("damaged", 1), server.make_bucket("damaged"));
+    let names: Vec<_> = (0..20).map(|at| format!("event-{at:02}")).collect();
+    send_in_batches(&kafka, &topic, &names);
+    kafka.damage_log(&topic, 0, "event-12");
+
+    let proxy = StoreProxy::before(&server.at.endpoint);
+    proxy.set(&[Rule::every(Matches::Data, Fault::Hold)]);
+    let target = Target::Bucket { server, bucket: &bucket, prefix: "lake" };
+    let mut settings = sink(&topic, &topic, kafka.settings(Access::Plaintext), &target);
+    settings["storage"]["s3"]["endpoint"] = proxy.endpoint.clone().into();
+    settings["rotation"] = json!({"max_records": 5, "max_age": "1h", "max_idle": "1h"});
+    let config = settings::write(space.join("sink.yaml"), &settings);
+    let mut worker = Worker::start(&config, space.join("worker.log"), &[]);
+    patiently(SOON, "a cut is in flight, and all before the damage was read", || {
+        worker.assert_alive();
+        let read = worker.metric("eventsink_records_consumed_total");
+        let ready = !proxy.done().faults.is_empty() && read >= Some(12.0);
+        if ready { Ok(()) } else { Err(format!("{read:?}, {:?}", proxy.done())) }
+    });
+    proxy.release();
+    patiently(SOON, "the partition holds at the damaged record", || {
+        worker.assert_alive();
+        let status = worker.status()?;
+        let hold = &status["partitions"][0]["hold"];
+        let found = (&hold["reason"], &hold["from"], &status["partitions"][0]["frontier"]);
+        if found == (&"PartitionStalled".into(), &12.into(), &12.into()) { Ok(()) } else { Err(status.to_string()) }
+    });
+    assert_eq!(worker.terminate().code(), Some(0), "{}", worker.log());
+    let progress = kafka.progress(&topic, &topic).expect("the broker answers");
+    assert_eq!(progress, [(12, 20)], "what is behind the damage waits");
+    worker::audit(&config);
 }

@@ -49,7 +49,7 @@ fn row_12_the_coordinator_restarts() {
 }
 
 /// Longer than librdkafka waits for an answer (`socket.timeout.ms`, 60 s) before it gives a connection up.
-const SILENCE: Duration = Duration::from_secs(80);
+const SILENCE: Duration = Duration::from_secs(120);
 /// More than twice the session timeout: the group has given the partitions away. A refusal is known at once, so that
 /// nothing else waits for longer.
 const REFUSAL: Duration = Duration::from_secs(15);

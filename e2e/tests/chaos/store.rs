@@ -42,13 +42,20 @@ fn wait_until_it_writes(worker: &mut Worker, more_than: f64) {
     });
 }
 
-/// Ten minutes in the matrix, one here: as long as the producer needs for its records after the outage began.
+/// How long the producer needs for its records, and so how long the outage lasts: a minute, or so many seconds as
+/// `EVENTSINK_OUTAGE` says.
+fn outage() -> u64 {
+    let Ok(text) = std::env::var("EVENTSINK_OUTAGE") else { return 60 };
+    text.parse().unwrap_or_else(|error| panic!("EVENTSINK_OUTAGE is no number of seconds: {text}: {error}"))
+}
+
 #[test]
 fn row_18_store_answers_503_for_a_minute() {
     let mut scene = Scene::new(Kafka::shared(), "row-18", PARTITIONS);
     scene.settings["memory"] = json!({"budget": BUDGET.to_string()});
     let mut worker = scene.start();
-    let mix = Mix { pace: Some(800), ..heavy() };
+    let pace = u32::try_from(heavy().records / outage().max(1)).ok();
+    let mix = Mix { pace, ..heavy() };
     let (before, landed) = thread::scope(|scope| {
         let producing = scope.spawn(|| scene.produce_mix(&mix));
         wait_until_it_writes(&mut worker, 0.0);

@@ -23,9 +23,9 @@ fn a_backlog_takes_workers_from_one_to_three_and_back() {
     // A user that may not read faster than its backlog lasts for all steps up.
     let user = namespace.name.as_str();
     sink.kafka.set_password(user, "slow");
-    sink.kafka.throttle(user, Some(100_000));
+    sink.kafka.throttle(user, Some(20_000));
     sink.log_in_as(user, "slow");
-    let produced = sink.produce(&Mix::of(200_000, PARTITIONS.unsigned_abs()));
+    let produced = sink.produce(&Mix::of(300_000, PARTITIONS.unsigned_abs()));
     namespace.apply(&sink.scaled(&json!({
         "mode": "Lag", "maxReplicas": 3, "targetDrainSeconds": 10, "scaleDownSeconds": 60,
     })));

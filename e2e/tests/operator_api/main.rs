@@ -7,6 +7,7 @@ mod converges;
 mod explains;
 mod leads;
 mod rights;
+mod samples;
 mod scene;
 mod secrets;
 mod settles;

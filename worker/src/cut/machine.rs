@@ -121,6 +121,13 @@ impl Machine {
         self.reads().then_some(self.open.expected)
     }
 
+    /// False while nothing that comes can be used: the partition stands still, or will once all that was read before
+    /// an error is written.
+    #[must_use]
+    pub fn wants_records(&self) -> bool {
+        self.reads() && self.upcoming.is_none()
+    }
+
     fn reads(&self) -> bool {
         matches!(self.stage, Stage::Reading | Stage::Replaying { .. })
     }

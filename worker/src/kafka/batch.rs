@@ -115,3 +115,13 @@ impl Batch {
         }
     }
 }
+
+#[cfg(test)]
+impl Batch {
+    /// Records at these offsets without a key, a value and headers.
+    pub fn of(offsets: std::ops::Range<i64>) -> Self {
+        let (null, time) = (Span { at: 0, len: NULL }, 1_737_453_600_000);
+        let entry = |offset| Entry { offset, timestamp: Some(time), epoch: 0, key: null, value: null, headers: (0, 0) };
+        Self { entries: offsets.map(entry).collect(), ..Self::default() }
+    }
+}

@@ -9,7 +9,8 @@ use rdkafka::ClientConfig;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer as _};
 
-type Cluster = MockCluster<'static, DefaultProducerContext>;
+/// A broker in the process.
+pub type Cluster = MockCluster<'static, DefaultProducerContext>;
 
 fn produce(cluster: &Cluster, records: usize) {
     let servers = cluster.bootstrap_servers();
@@ -21,7 +22,7 @@ fn produce(cluster: &Cluster, records: usize) {
 }
 
 /// A worker that has just come up and knows nothing but its settings: to start at the end of the topic.
-async fn session(cluster: &Cluster, folder: &std::path::Path) -> Arc<Session> {
+pub async fn session(cluster: &Cluster, folder: &std::path::Path) -> Arc<Session> {
     let store = Store::open(&StoreOptions { backend: Backend::File { base_path: folder.join("base") } }).unwrap();
     let owner = Owner {
         version: MANIFEST_VERSION,

@@ -251,8 +251,7 @@ impl Partition {
         self.writer = None;
         self.replay = None;
         self.shared.budget.change(&mut self.held_writer, 0);
-        self.shared.budget.sub(std::mem::take(&mut self.waiting_bytes));
-        self.waiting.clear();
+        self.shared.budget.sub(self.waiting.clear());
     }
 
     /// Runs something that waits and reports back; aborted when its result no longer matters.

@@ -1,6 +1,7 @@
 //! What the log and its consumer tell of a partition besides records.
 
 use super::Partition;
+use super::waiting::Fault;
 use crate::cut::{HoldReason, Input};
 use crate::runtime::lane::Done;
 use rdkafka::error::RDKafkaErrorCode;
@@ -12,7 +13,7 @@ use tracing::warn;
 const LOOK: Duration = Duration::from_secs(10);
 
 impl Partition {
-    pub(super) fn fault(&mut self, generation: u64, code: RDKafkaErrorCode, text: String) {
+    pub(super) fn fault(&mut self, Fault { generation, code, text }: Fault) {
         warn!(partition = %self.at, %code, text, "kafka reports an error for the partition");
         match code {
             // Kafka names them in several ways; what the log still has decides what is lost.

@@ -4,20 +4,19 @@
 mod copy;
 mod effects;
 mod log;
+mod waiting;
 
+use self::waiting::{Fault, Item, Records, Waiting};
 use super::lane::{Done, Shared};
 use crate::cut::{Admit, HoldReason, Input, Machine, Manifest, Now, Outcome};
 use crate::events::{Decoded, Place, Policy, Record, decode};
 use crate::files::{CutWriter, EncodeError, FileKind, Identity, Rules};
 use crate::kafka::TopicPartition;
-use crate::kafka::batch::Batch;
 use crate::kafka::poll::{Command, Delivery};
 use crate::runtime::session::Resolved;
 use crate::traces::CutTraces;
 use bytes::Bytes;
 use eventsink_crds::status::{HoldStatus, PartitionStatus};
-use rdkafka::error::RDKafkaErrorCode;
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -31,13 +30,6 @@ const STASH_BYTES: usize = 8 << 20;
 
 /// A replay that has not moved for so long asks what the log still has.
 const REPLAY_STANDS: Duration = Duration::from_secs(10);
-
-/// Records that came while the open cut was full.
-struct Waiting {
-    generation: u64,
-    batch: Batch,
-    next: usize,
-}
 
 /// A cut whose rows are read again.
 struct Replay {
@@ -97,8 +89,8 @@ pub(super) struct Partition {
     /// Losses whose names must be in the bucket before the next file is.
     unnamed: Vec<(i64, i64)>,
     flight: Option<Flight>,
-    waiting: VecDeque<Waiting>,
-    waiting_bytes: usize,
+    /// What came while the open cut was full.
+    waiting: Waiting,
     paused: bool,
     resolving: Option<AbortHandle>,
     tasks: Vec<AbortHandle>,
@@ -117,8 +109,6 @@ pub(super) struct Partition {
     /// When they were told or asked for last.
     looked: Now,
     looking: Option<AbortHandle>,
-    /// An error that came after records which still wait.
-    fault: Option<(u64, RDKafkaErrorCode, String)>,
     traces: CutTraces,
     /// The machine has been told that the store takes nothing.
     store_away: bool,
@@ -144,8 +134,7 @@ impl Partition {
             replay: None,
             unnamed: Vec::new(),
             flight: None,
-            waiting: VecDeque::new(),
-            waiting_bytes: 0,
+            waiting: Waiting::default(),
             paused: false,
             resolving: None,
             tasks: Vec::new(),
@@ -158,7 +147,6 @@ impl Partition {
             watermarks: (-1, -1),
             looked: Now::ZERO,
             looking: None,
-            fault: None,
             store_away: false,
             reading: false,
             released: false,
@@ -181,8 +169,7 @@ impl Partition {
         match delivery {
             Delivery::Assigned => {}
             Delivery::Records { generation, batch } => {
-                self.waiting_bytes += batch.memory();
-                self.waiting.push_back(Waiting { generation, batch, next: 0 });
+                self.waiting.add(Item::Records(Records { generation, batch, next: 0 }));
                 self.drain();
             }
             Delivery::Position { generation, position } => {
@@ -193,7 +180,7 @@ impl Partition {
             }
             Delivery::Watermarks { low, high } => self.see_log(low, high),
             Delivery::Fault { generation, code, text } => {
-                self.fault = Some((generation, code, text));
+                self.waiting.add(Item::Fault(Fault { generation, code, text }));
                 self.drain();
             }
             Delivery::Committed { offset, error } => {
@@ -277,43 +264,48 @@ impl Partition {
         self.reading = reading;
     }
 
-    /// Offers waiting records until the machine wants no more, then passes on the error that came after them.
+    /// Offers what waits, in order, until the machine wants no more.
     fn drain(&mut self) {
-        while let Some(mut waiting) = self.waiting.pop_front() {
-            let size = waiting.batch.memory();
-            // Out of the sum while it is offered: a hold discards everything that waits.
-            self.waiting_bytes -= size;
-            let (first, begun) = (waiting.next, Instant::now());
-            let budget = Arc::clone(&self.shared.budget);
-            let alone = budget.alone(size);
-            let done = self.offer(&mut waiting);
-            drop(alone);
-            if waiting.next > first {
-                self.shared.metrics.encode_seconds.with_label_values(&["rows"]).observe(begun.elapsed().as_secs_f64());
+        while let Some(item) = self.waiting.next() {
+            match item {
+                Item::Fault(fault) => self.fault(fault),
+                Item::Records(records) => {
+                    if let Some(rest) = self.offer_counted(records) {
+                        self.waiting.put_back(Item::Records(rest));
+                        break;
+                    }
+                }
             }
-            if !done {
-                self.waiting_bytes += size;
-                self.waiting.push_front(waiting);
-                break;
-            }
-            self.shared.budget.sub(size);
         }
         // While the store takes nothing the budget alone ends the reading.
-        let pause = self.waiting_bytes > STASH_BYTES && !self.store_away;
+        let pause = self.waiting.bytes() > STASH_BYTES && !self.store_away;
         let decided = pause || self.store_away || self.waiting.is_empty();
-        if pause != self.paused && self.machine.expected().is_some() && decided {
+        if pause != self.paused && self.machine.wants_records() && decided {
             self.paused = pause;
             self.shared.command(if pause { Command::Pause(self.at.clone()) } else { Command::Resume(self.at.clone()) });
         }
-        if self.waiting.is_empty()
-            && let Some((generation, code, text)) = self.fault.take()
-        {
-            self.fault(generation, code, text);
+    }
+
+    /// Offers the records of one batch, within budget and metrics; gives it back when the rest must wait.
+    fn offer_counted(&mut self, mut records: Records) -> Option<Records> {
+        let size = records.batch.memory();
+        let (first, begun) = (records.next, Instant::now());
+        let budget = Arc::clone(&self.shared.budget);
+        let alone = budget.alone(size);
+        let done = self.offer(&mut records);
+        drop(alone);
+        if records.next > first {
+            self.shared.metrics.encode_seconds.with_label_values(&["rows"]).observe(begun.elapsed().as_secs_f64());
         }
+        if !done {
+            return Some(records);
+        }
+        budget.sub(size);
+        None
     }
 
     /// Offers the records of one batch; false when the rest must wait.
-    fn offer(&mut self, waiting: &mut Waiting) -> bool {
+    fn offer(&mut self, waiting: &mut Records) -> bool {
         let mut headers = Vec::new();
         let mut effects = Vec::new();
         let now = self.shared.now();
@@ -504,49 +496,4 @@ fn policy(rules: &Rules) -> Policy {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cut::Ranges;
-    use crate::events::{Leniency, NonCloudEvents};
-    use crate::files::PlannedFile;
-
-    #[test]
-    fn records_are_decoded_as_the_rules_of_their_cut_say() {
-        let lenient = [Leniency::ExtensionNames].into_iter().collect();
-        let rules = Rules { non_cloud_events: NonCloudEvents::Wrap, lenient, ..Rules::default() };
-        assert_eq!(policy(&rules), Policy { non_cloud_events: NonCloudEvents::Wrap, lenient });
-        assert_eq!(policy(&Rules::default()), Policy::default());
-    }
-
-    #[test]
-    fn only_bodies_of_dead_letters_that_are_still_to_be_copied_outlive_the_put_of_their_files() {
-        let file = |kind| PlannedFile { key: "k".into(), kind, rows: 1, first: 0, last: 0, digest: "d".into() };
-        let manifest = Manifest { files: vec![file(FileKind::Rows), file(FileKind::DeadLetters)], ..manifest() };
-        let bodies = vec![Bytes::from_static(b"rows"), Bytes::from_static(b"dead letters")];
-        let left = |copies, adopted| {
-            Flight { manifest: manifest.clone(), bodies: bodies.clone(), adopted }.drop_bodies(copies)
-        };
-        assert_eq!([left(true, false), left(false, false), left(true, true)], [12, 0, 0]);
-    }
-
-    fn manifest() -> Manifest {
-        Manifest {
-            version: 1,
-            ledger: String::new(),
-            topic: "t".into(),
-            partition: 0,
-            from: 0,
-            to: 2,
-            epoch: 1,
-            prev: String::new(),
-            nonce: "n".into(),
-            rules: String::new(),
-            decoder_version: 1,
-            files: vec![],
-            dead: Ranges::default(),
-            filtered: Ranges::default(),
-            absent: Ranges::default(),
-            lost: Ranges::default(),
-        }
-    }
-}
+mod tests;
