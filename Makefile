@@ -17,7 +17,7 @@ RIGS := e2e/rigs/kafka e2e/rigs/s3 e2e/rigs/azure e2e/rigs/gcs e2e/rigs/python e
 # No file may know the machine it was written on; the brackets keep this line from finding itself.
 MACHINE_PATHS := /[w]ork/|/[r]oot/|/[h]ome/
 
-.PHONY: help demo build test e2e chaos sabotage generate check lint fmt vet advisories tools rigs $(RIGS)
+.PHONY: help demo build test e2e chaos bench sabotage generate check lint fmt vet advisories tools rigs $(RIGS)
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,12 @@ e2e: rigs build ## only the tests with servers; TEST=name picks one file of e2e/
 chaos: rigs build ## the fault matrix and the long simulation; writes docs/chaos.md; ROWS=1,soak picks rows
 	EVENTSINK_STEPS=$${EVENTSINK_STEPS:-100000000} cargo test --workspace --test simulation
 	e2e/rigs/with kafka s3 -- e2e/rigs/python e2e/chaos/run.py --to docs/chaos.md $(if $(ROWS),--only '$(ROWS)')
+
+bench: rigs ## what an event costs, beside the bare loop on a real Kafka; writes docs/performance.md; BENCH=standard,avro picks cases
+	cargo build --workspace --bin bench
+	cargo build --release --package eventsink-worker --bin eventsink-worker --example bare_loop
+	target=$$(realpath "$${CARGO_TARGET_DIR:-target}"); EVENTSINK_WORKER=$$target/release/eventsink-worker \
+	  EVENTSINK_BARE_LOOP=$$target/release/examples/bare_loop "$$target/debug/bench" --to docs/performance.md $(BENCH:%=--only %)
 
 sabotage: ## break each rule of the delivery contract in a copy of the code; its test must go red
 	e2e/sabotage/run

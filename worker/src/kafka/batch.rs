@@ -3,6 +3,10 @@
 use super::raw::RawRecord;
 use crate::events::{Header, Record};
 
+/// A batch is handed over at this size.
+const FULL_BYTES: usize = 256 << 10;
+/// A batch is handed over at this many records.
+const FULL_RECORDS: usize = 1024;
 /// Length that stands for null.
 const NULL: u32 = u32::MAX;
 
@@ -75,6 +79,12 @@ impl Batch {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+
+    /// True when it should be handed over.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.memory() >= FULL_BYTES || self.len() >= FULL_RECORDS
     }
 
     /// Bytes of memory held.

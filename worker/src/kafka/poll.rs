@@ -21,10 +21,6 @@ use tracing::{debug, info, warn};
 
 /// How long one poll waits; commands wait as long at most.
 const POLL: Duration = Duration::from_millis(20);
-/// A batch is handed over at this size.
-const BATCH_BYTES: usize = 256 << 10;
-/// A batch is handed over at this many records.
-const BATCH_RECORDS: usize = 1024;
 /// All batches are handed over at this size together, since the budget does not know of them before.
 const PENDING_BYTES: usize = 4 << 20;
 /// Positions and watermarks are told this often.
@@ -318,7 +314,7 @@ impl Poller {
         slot.batch.push(record);
         // A record without a key and a value takes room too.
         self.pending += size + 1;
-        if slot.batch.memory() >= BATCH_BYTES || slot.batch.len() >= BATCH_RECORDS {
+        if slot.batch.is_full() {
             hand_over(slot, &self.deliver, &self.budget);
         }
         if self.pending >= PENDING_BYTES {

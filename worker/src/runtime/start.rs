@@ -229,8 +229,14 @@ async fn reach_kafka(
     }
 }
 
+/// How many lanes a worker has on this machine.
+#[must_use]
+pub fn lanes() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from).min(LANES)
+}
+
 fn start_lanes(shared: &Arc<Shared>) -> std::io::Result<Vec<JoinHandle<()>>> {
-    let count = std::thread::available_parallelism().map_or(1, usize::from).min(LANES);
+    let count = lanes();
     let mut senders: Vec<Sender<Message>> = Vec::with_capacity(count);
     let mut lanes = Vec::with_capacity(count);
     for at in 0..count {
