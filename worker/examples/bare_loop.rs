@@ -1,5 +1,5 @@
 //! The least that the worker's work can cost: its consumer settings, threads, decoder, encoder and allocator, without
-//! ledger, storage, budget and recovery. `make bench` holds the worker against it on the same topic.
+//! ledger, storage, byte budget and recovery. `make bench` holds the worker against it on the same topic.
 //!
 //! usage: bare_loop SETTINGS PARTITIONS EVENTS. Reads so many events from the beginning of the topic, encodes them into
 //! files of the worker's sizes, drops those, prints what it did as one line of JSON, and stays until its input ends, so
@@ -8,7 +8,7 @@
 use eventsink_worker::cut::Limits;
 use eventsink_worker::events::{DECODER_VERSION, Decoded, Place, Policy, decode};
 use eventsink_worker::files::{Close, CutWriter, Encoders, Encoding, Identity, Rules};
-use eventsink_worker::kafka::batch::Batch;
+use eventsink_worker::kafka::batch::{Batch, Spare};
 use eventsink_worker::kafka::client;
 use eventsink_worker::kafka::raw::{self, Kind, Queue};
 use eventsink_worker::runtime::{self, mapping};
@@ -39,7 +39,12 @@ struct Common {
     encoding: Encoding,
     encoders: Arc<Encoders>,
     limits: Limits,
+    /// Bytes that the open files of one thread may hold: the largest is closed before.
+    memory: usize,
 }
+
+/// The rows of a partition since its last file, and how many.
+type Open = Option<(CutWriter, u64)>;
 
 /// What a thread has made.
 #[derive(Default)]
@@ -54,7 +59,6 @@ fn main() -> Result<(), Failure> {
     let [path, partitions, events] = arguments.as_slice() else {
         return Err("usage: bare_loop SETTINGS PARTITIONS EVENTS".into());
     };
-    raw::keep_heaps_small();
     let settings = settings::load(Path::new(path), &std::env::vars().collect())?;
     let made = run(&settings, partitions.parse()?, events.parse()?)?;
     println!("{made}");
@@ -64,12 +68,14 @@ fn main() -> Result<(), Failure> {
 
 fn run(settings: &Settings, partitions: i32, events: u64) -> Result<String, Failure> {
     let limit = runtime::limit(settings.memory.budget.map(|size| size.as_u64()));
+    raw::keep_heaps_small(mapping::prefetch(limit));
     let common = Arc::new(Common {
         topic: settings.kafka.consumer.topics.first().cloned().unwrap_or_default(),
         rules: Arc::new(mapping::rules(settings)),
         encoding: mapping::encoding(settings, limit),
         encoders: Encoders::within(limit / 4),
         limits: mapping::limits(settings, limit),
+        memory: limit / 10 * 6 / runtime::lanes(),
     });
     let consumer = client::consumer(&settings.kafka, mapping::prefetch(limit))?;
     let queue = Queue::of(&consumer);
@@ -94,23 +100,23 @@ fn run(settings: &Settings, partitions: i32, events: u64) -> Result<String, Fail
 }
 
 /// Reads and hands over in batches as the poll thread of the worker does; gives the time of the first record.
-fn poll(
-    queue: &Queue,
-    lanes: &[SyncSender<(i32, Batch)>],
-    partitions: i32,
-    events: u64,
-) -> Result<Instant, Failure> {
+fn poll(queue: &Queue, lanes: &[SyncSender<(i32, Batch)>], partitions: i32, events: u64) -> Result<Instant, Failure> {
     let mut batches: Vec<Batch> = (0..partitions).map(|_| Batch::default()).collect();
-    let mut first = None;
-    let mut read = 0;
+    let (mut first, mut read) = (None, 0);
+    let spare = Arc::new(Spare::default());
     while read < events {
-        let Some(event) = queue.poll(Duration::from_millis(20)) else { continue };
+        // Without waiting the library asks for no time.
+        let next = queue.poll(Duration::ZERO).or_else(|| queue.poll(Duration::from_millis(20)));
+        let Some(event) = next else { continue };
         match event.kind() {
             Kind::Record(record) => {
                 first.get_or_insert_with(Instant::now);
                 read += 1;
                 let partition = record.partition();
                 let batch = &mut batches[usize::try_from(partition)?];
+                if batch.is_empty() {
+                    *batch = spare.batch();
+                }
                 batch.push(record);
                 if batch.is_full() {
                     lanes[partition.unsigned_abs() as usize % lanes.len()].send((partition, std::mem::take(batch)))?;
@@ -136,33 +142,44 @@ fn lane(common: &Arc<Common>) -> Lane {
 
 /// Decodes and encodes until nothing more comes; gives the time at which the last row was in its columns.
 fn encode(common: &Common, batches: &Receiver<(i32, Batch)>) -> Result<(Made, Instant), Failure> {
-    let mut open: Vec<Option<(CutWriter, u64)>> = Vec::new();
+    let mut open: Vec<Open> = Vec::new();
     let mut made = Made::default();
     for (partition, batch) in batches {
         let at = usize::try_from(partition)?;
         if open.len() <= at {
             open.resize_with(at + 1, || None);
         }
-        let mut headers = Vec::new();
-        for index in 0..batch.len() {
-            batch.headers(index, &mut headers);
-            let record = batch.record(index, &headers);
-            let place = Place { topic: &common.topic, partition };
-            let Decoded::Event(event, _) = decode(&record, place, &Policy::default()) else {
-                return Err(format!("offset {} is no event", record.offset).into());
-            };
-            let (writer, rows) = open[at].get_or_insert_with(|| (writer(common, partition), 0));
-            writer.event(&record, &event)?;
-            *rows += 1;
-            let large = (index + 1).is_multiple_of(SIZE_EVERY) && writer.largest_file() >= common.limits.max_bytes;
-            if large || *rows >= common.limits.max_records {
-                close(open[at].take(), &mut made)?;
-            }
+        take(common, (partition, &batch), &mut open[at], &mut made)?;
+        let memory = |open: &Open| open.as_ref().map_or(0, |(writer, _)| writer.memory());
+        if open.iter().map(memory).sum::<usize>() >= common.memory
+            && let Some(largest) = open.iter_mut().max_by_key(|open| memory(open))
+        {
+            close(largest.take(), &mut made)?;
         }
     }
     let last = Instant::now();
     open.into_iter().try_for_each(|open| close(open, &mut made))?;
     Ok((made, last))
+}
+
+fn take(common: &Common, (partition, batch): (i32, &Batch), open: &mut Open, made: &mut Made) -> Result<(), Failure> {
+    let mut headers = Vec::new();
+    for index in 0..batch.len() {
+        batch.headers(index, &mut headers);
+        let record = batch.record(index, &headers);
+        let place = Place { topic: &common.topic, partition };
+        let Decoded::Event(event, _) = decode(&record, place, &Policy::default()) else {
+            return Err(format!("offset {} is no event", record.offset).into());
+        };
+        let (writer, rows) = open.get_or_insert_with(|| (writer(common, partition), 0));
+        writer.event(&record, &event)?;
+        *rows += 1;
+        let large = (index + 1).is_multiple_of(SIZE_EVERY) && writer.largest_file() >= common.limits.max_bytes;
+        if large || *rows >= common.limits.max_records {
+            close(open.take(), made)?;
+        }
+    }
+    Ok(())
 }
 
 fn writer(common: &Common, partition: i32) -> CutWriter {
@@ -178,7 +195,7 @@ fn writer(common: &Common, partition: i32) -> CutWriter {
     CutWriter::new(Arc::clone(&common.rules), Arc::new(identity), common.encoding).sharing(&common.encoders)
 }
 
-fn close(open: Option<(CutWriter, u64)>, made: &mut Made) -> Result<(), Failure> {
+fn close(open: Open, made: &mut Made) -> Result<(), Failure> {
     let Some((writer, rows)) = open else { return Ok(()) };
     let close = Close { from: 0, to: 0, nonce: "bare".to_owned(), decoder_version: DECODER_VERSION, incomplete: false };
     for file in writer.finish(&close)? {

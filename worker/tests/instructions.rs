@@ -97,7 +97,14 @@ fn value(number: u64) -> String {
     for item in 0..4_u64 {
         let more = a.rotate_left(item as u32 * 13);
         let comma = if item == 0 { "" } else { "," };
-        _ = write!(text, r#"{comma}{{"sku":"BK-{:05}","quantity":{},"price":{}.{:02}}}"#, more >> 48, 1 + more % 4, more % 97, more % 89);
+        _ = write!(
+            text,
+            r#"{comma}{{"sku":"BK-{:05}","quantity":{},"price":{}.{:02}}}"#,
+            more >> 48,
+            1 + more % 4,
+            more % 97,
+            more % 89
+        );
     }
     text.push_str("]}}");
     text

@@ -4,7 +4,7 @@
 mod places;
 mod slots;
 
-use super::batch::Batch;
+use super::batch::{Batch, Spare};
 use super::client::Context;
 pub use super::pulse::Pulse;
 use super::raw::{self, Event, Fault, Kind, Queue, RawRecord};
@@ -27,6 +27,10 @@ const POLL: Duration = Duration::from_millis(20);
 const LINGER: Duration = Duration::from_millis(5);
 /// Events that are taken before commands, clocks and the budget are looked at again.
 const EVENTS: usize = 256;
+/// While lanes are behind they are looked at this often,
+const LANES_CATCH_UP: Duration = Duration::from_millis(1);
+/// and after this long some events are taken all the same, since rebalances are among them.
+const HELD_BACK: Duration = Duration::from_millis(200);
 /// All batches are handed over at this size together, since the budget does not know of them before.
 const PENDING_BYTES: usize = 4 << 20;
 /// Positions and watermarks are told this often.
@@ -163,6 +167,7 @@ pub struct Poller {
     /// How long a leaving partition may take.
     deadline: Duration,
     slots: Slots,
+    spare: Arc<Spare>,
     /// How often a partition left before its lane had let go: until then its commands are of an earlier assignment.
     abandoned: HashMap<TopicPartition, u32>,
     choked: bool,
@@ -201,6 +206,7 @@ impl Poller {
             started,
             deadline,
             slots: Slots::default(),
+            spare: Arc::default(),
             abandoned: HashMap::new(),
             choked: false,
             pending: 0,
@@ -221,7 +227,7 @@ impl Poller {
             self.consumer.assign(&list).map_err(|e| Fatal(e.to_string()))?;
             self.assigned(assign);
         }
-        let [mut told, mut measured, mut gave_back] = [Instant::now(); 3];
+        let [mut told, mut measured, mut gave_back, mut served] = [Instant::now(); 4];
         loop {
             self.pulse.beat.store(self.started.elapsed().as_millis() as u64, Ordering::Relaxed);
             while let Ok(command) = self.commands.try_recv() {
@@ -241,7 +247,15 @@ impl Poller {
                 }
             }
             self.breathe();
-            self.serve()?;
+            if self.budget.lanes_are_behind() && served.elapsed() < HELD_BACK {
+                // Unlike a pause this keeps what the library has read ahead.
+                if let Ok(command) = self.commands.recv_timeout(LANES_CATCH_UP) {
+                    self.command(command);
+                }
+            } else {
+                self.serve()?;
+                served = Instant::now();
+            }
             if told.elapsed() >= POSITIONS {
                 told = Instant::now();
                 self.flush();
@@ -311,6 +325,9 @@ impl Poller {
         let size = record.key().map_or(0, <[u8]>::len) + record.value().map_or(0, <[u8]>::len);
         self.read.0 += 1;
         self.read.1 += size as u64;
+        if slot.batch.is_empty() {
+            slot.batch = self.spare.batch();
+        }
         slot.batch.push(record);
         // A record without a key and a value takes room too.
         self.pending += size + 1;

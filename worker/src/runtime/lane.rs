@@ -263,6 +263,9 @@ fn kafka(
         partitions.insert(at.clone(), Partition::new(at.clone(), Arc::clone(eras), Arc::clone(shared)));
         return;
     }
+    if let Delivery::Records { batch, .. } = &delivery {
+        shared.budget.batch_arrives(batch.memory());
+    }
     match partitions.get_mut(at) {
         Some(partition) => partition.deliver(delivery),
         None => match delivery {

@@ -94,12 +94,12 @@ pub async fn start(
     surface: &Arc<Surface>,
     options: Options,
 ) -> Result<(Arc<Running>, oneshot::Receiver<Result<(), Fatal>>), StartError> {
-    raw::keep_heaps_small();
+    let limit = super::limit(settings.memory.budget.map(|size| size.as_u64()));
+    raw::keep_heaps_small(mapping::prefetch(limit));
     let store = Store::open(&mapping::store_options(&settings)).map_err(|e| StartError::Settings(e.to_string()))?;
     let gate = Gate::new(mapping::breaker(&settings));
     surface.watches(gate.clone());
     let guarantee = probe(&store, &gate, &settings, surface).await?;
-    let limit = super::limit(settings.memory.budget.map(|size| size.as_u64()));
     let (consumer, cluster) = reach_kafka(&settings, surface, limit).await?;
     let metrics = Arc::clone(&surface.metrics);
     let owner = Owner {

@@ -142,7 +142,14 @@ const NAMES: [&str; 8] = [
 
 fn uuid(dice: &mut Dice) -> String {
     let (a, b) = (dice.next(), dice.next());
-    format!("{:08x}-{:04x}-4{:03x}-a{:03x}-{:012x}", a >> 32, a >> 16 & 0xFFFF, a & 0xFFF, b >> 52, b & 0xFFFF_FFFF_FFFF)
+    format!(
+        "{:08x}-{:04x}-4{:03x}-a{:03x}-{:012x}",
+        a >> 32,
+        a >> 16 & 0xFFFF,
+        a & 0xFFF,
+        b >> 52,
+        b & 0xFFFF_FFFF_FFFF
+    )
 }
 
 fn hex(dice: &mut Dice, digits: usize) -> String {

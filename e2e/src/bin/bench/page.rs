@@ -79,13 +79,17 @@ pub fn times(told: &[Told]) -> String {
 pub fn page(results: &Path) -> String {
     let cases = case::all();
     let outcomes: Vec<Outcome> = kept(results, cases.iter().map(|case| case.name));
-    let told: Vec<Told> = kept(results, times::ALL.iter().map(|timed| timed.name));
+    let names = || times::ALL.iter().map(|timed| timed.name);
+    let told: Vec<Told> = kept(results, names().filter(|name| *name != "profile"));
+    let profile: Vec<Told> = kept(results, names().filter(|name| *name == "profile"));
     let cases = table(&outcomes);
     format!(
         "{HEAD}- The byte budget is {BUDGET}, as in a container of 256 MiB, and 1 GiB in the case of 1000 files.\n\
-         - Machine: {}.\n\n{cases}\n## How long things take\n\n{}",
+         - Machine: {}.\n\n{cases}\n## How long things take\n\n{}\n\
+         ## Where the time of the standard case goes\n\n{}",
         machine(),
-        times(&told)
+        times(&told),
+        times(&profile)
     )
 }
 

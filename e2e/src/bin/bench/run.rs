@@ -135,7 +135,8 @@ impl Bench {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("cannot start the bare loop: {error}"));
-        let said: Said = serde_json::from_str(&line(&mut child)).unwrap_or_else(|error| panic!("the bare loop: {error}"));
+        let said: Said =
+            serde_json::from_str(&line(&mut child)).unwrap_or_else(|error| panic!("the bare loop: {error}"));
         let (events, pid) = (case.load.events as f64, child.id());
         let millions = events / 1e6;
         let used = Used {

@@ -1,6 +1,7 @@
 //! What takes how long: each is done once or a few times, and told in words.
 
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -20,12 +21,13 @@ pub struct Timed {
 }
 
 /// All of them.
-pub const ALL: [Timed; 5] = [
+pub const ALL: [Timed; 6] = [
     Timed { name: "first-file", run: first_file },
     Timed { name: "recovery", run: recovery },
     Timed { name: "drain", run: drain },
     Timed { name: "freshness", run: freshness },
     Timed { name: "rebalance", run: rebalance },
+    Timed { name: "profile", run: profile },
 ];
 
 /// How often something is looked for whose time is told in tenths of a second.
@@ -63,7 +65,9 @@ fn recovery(bench: &mut Bench) -> Vec<(String, String)> {
     first.kill9();
     let begun = Instant::now();
     let mut second = Worker::start(&config, space.join("second.log"), &[]);
-    until("records are read again", &mut [&mut second], |workers| of(workers, "eventsink_records_consumed_total") > 0.0);
+    until("records are read again", &mut [&mut second], |workers| {
+        of(workers, "eventsink_records_consumed_total") > 0.0
+    });
     let reads = begun.elapsed();
     until("a file is written", &mut [&mut second], |workers| of(workers, "eventsink_records_written_total") > 0.0);
     let writes = begun.elapsed();
@@ -76,7 +80,10 @@ fn recovery(bench: &mut Bench) -> Vec<(String, String)> {
             format!("{:.1} s after its start", reads.as_secs_f64()),
         ),
         ("... its first file".to_owned(), format!("{:.1} s after its start", writes.as_secs_f64())),
-        ("... `audit` afterwards ends with".to_owned(), audit.code.map_or("no code".to_owned(), |code| code.to_string())),
+        (
+            "... `audit` afterwards ends with".to_owned(),
+            audit.code.map_or("no code".to_owned(), |code| code.to_string()),
+        ),
     ]
 }
 
@@ -165,7 +172,9 @@ fn rebalance(bench: &mut Bench) -> Vec<(String, String)> {
     });
     let mut second = second.unwrap_or_else(|| panic!("the producer was done before the second worker began"));
     let all = load.events as f64;
-    until("all is written", &mut [&mut first, &mut second], |workers| of(workers, "eventsink_records_written_total") >= all);
+    until("all is written", &mut [&mut first, &mut second], |workers| {
+        of(workers, "eventsink_records_written_total") >= all
+    });
     let read = of(&[&mut first, &mut second], "eventsink_records_consumed_total");
     vec![
         (
@@ -175,6 +184,33 @@ fn rebalance(bench: &mut Bench) -> Vec<(String, String)> {
         ("... events read twice".to_owned(), format!("{:.0}", read - all)),
         ("... files of all 40 seconds, `rotation.max_age` 30 s".to_owned(), files(&landed).len().to_string()),
     ]
+}
+
+/// Where the worker's time of the processor goes in the standard case, as `perf` samples it.
+fn profile(bench: &mut Bench) -> Vec<(String, String)> {
+    let case = standard();
+    let topic = bench.topic(&case.load);
+    let space = Workspace::new();
+    let (config, _) = bench.settings(&case, &topic, &space, "profile");
+    let data = space.join("perf.data");
+    let mut workers = [Worker::start(&config, space.join("log"), &[])];
+    let perf = Command::new("perf")
+        .args(["record", "--quiet", "-e", "cpu-clock", "-F", "997", "-p", &workers[0].pid().to_string(), "-o"])
+        .arg(&data)
+        .stderr(Stdio::null())
+        .spawn();
+    let Ok(mut perf) = perf else { return vec![("profile".to_owned(), "no perf on this machine".to_owned())] };
+    follow(&mut workers, case.load.events);
+    workers[0].terminate();
+    perf.wait().expect("it is our child");
+    let report = Command::new("perf")
+        .args(["report", "--no-children", "--stdio", "--sort", "symbol", "--percent-limit", "1", "-i"])
+        .arg(&data)
+        .output()
+        .expect("perf is there");
+    let text = String::from_utf8_lossy(&report.stdout);
+    let shares = text.lines().filter_map(|line| line.trim().split_once("%  ["));
+    shares.map(|(share, symbol)| (format!("`[{}`", symbol.trim()), format!("{share} %"))).collect()
 }
 
 fn files(landed: &Path) -> Vec<std::path::PathBuf> {

@@ -150,7 +150,9 @@ mod tests {
     fn a_record_finds_its_partition_after_others_have_left() {
         let mut slots = Slots::default();
         (0..3).for_each(|number| slots.insert(Slot::new(partition(number))));
-        let mut found = |slots: &mut Slots, number| slots.find((1, number), || partition(number)).map(|place| slots.all[place].at.partition);
+        let found = |slots: &mut Slots, number| {
+            slots.find((1, number), || partition(number)).map(|place| slots.all[place].at.partition)
+        };
         assert_eq!([0, 1, 2].map(|number| found(&mut slots, number)), [Some(0), Some(1), Some(2)]);
         assert!(slots.remove(&partition(0)) && !slots.remove(&partition(0)));
         assert_eq!([0, 1, 2].map(|number| found(&mut slots, number)), [None, Some(1), Some(2)]);
