@@ -20,7 +20,7 @@ LINTERS := e2e/rigs/helm e2e/rigs/kubeconform e2e/rigs/lua e2e/rigs/definitions
 # No file may know the machine it was written on; the brackets keep this line from finding itself.
 MACHINE_PATHS := /[w]ork/|/[r]oot/|/[h]ome/
 
-.PHONY: help demo build test cluster e2e scale chaos sabotage generate check lint fmt vet advisories tools rigs \
+.PHONY: help demo build test cluster e2e scale chaos bench sabotage generate check lint fmt vet advisories tools rigs \
   $(RIGS) $(LINTERS) $(CLUSTER)
 
 help: ## list the targets
@@ -53,6 +53,12 @@ scale: $(CLUSTER) build ## a thousand sinks on one operator: prints time to sett
 chaos: rigs build ## the fault matrix and the long simulation; writes docs/chaos.md; ROWS=1,soak picks rows
 	EVENTSINK_STEPS=$${EVENTSINK_STEPS:-100000000} cargo test --workspace --test simulation
 	e2e/rigs/with kafka s3 -- e2e/rigs/python e2e/chaos/run.py --to docs/chaos.md $(if $(ROWS),--only '$(ROWS)')
+
+bench: rigs ## what an event costs, beside the bare loop on a real Kafka; writes docs/performance.md; BENCH=standard,avro picks cases
+	cargo build --workspace --bin bench
+	cargo build --release --package eventsink-worker --bin eventsink-worker --example bare_loop
+	target=$$(realpath "$${CARGO_TARGET_DIR:-target}"); EVENTSINK_WORKER=$$target/release/eventsink-worker \
+	  EVENTSINK_BARE_LOOP=$$target/release/examples/bare_loop "$$target/debug/bench" --to docs/performance.md $(BENCH:%=--only %)
 
 sabotage: ## break each rule of the delivery contract in a copy of the code; its test must go red
 	e2e/sabotage/run

@@ -132,6 +132,15 @@ impl Kafka {
         Self { addresses, held }
     }
 
+    /// Number of the process of the one broker. Only on a server of the test's own.
+    #[must_use]
+    pub fn broker_pid(&self) -> u32 {
+        let path = self.held().folder().join("run/node-1.pid");
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        let pid = text.split_whitespace().next().and_then(|pid| pid.parse().ok());
+        pid.unwrap_or_else(|| panic!("no broker in {}", path.display()))
+    }
+
     /// The section `kafka` of the worker's settings, without `consumer`, by way of the proxy.
     #[must_use]
     pub fn settings_by(&self, proxy: &TcpProxy) -> Value {

@@ -85,6 +85,12 @@ impl S3 {
         name
     }
 
+    /// The folder in which the server keeps a bucket.
+    #[must_use]
+    pub fn folder(&self, bucket: &str) -> PathBuf {
+        self.at.folder.join(bucket)
+    }
+
     /// Keys of a bucket's objects in order, as they lie in the server's folder; what it keeps for itself is left out.
     #[must_use]
     pub fn keys(&self, bucket: &str) -> Vec<String> {

@@ -146,6 +146,12 @@ impl Worker {
         Self { child, address, log }
     }
 
+    /// Number of the process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Body of `GET /status`.
     ///
     /// # Errors
@@ -238,13 +244,13 @@ impl Worker {
     /// The most memory that the process ever held, in bytes; 0 when it has ended.
     #[must_use]
     pub fn peak_bytes(&self) -> u64 {
-        self.memory("VmHWM:")
+        peak_of(self.child.id())
     }
 
     /// Memory that the process holds now, in bytes; 0 when it has ended.
     #[must_use]
     pub fn resident_bytes(&self) -> u64 {
-        self.memory("VmRSS:")
+        memory(self.child.id(), "VmRSS:")
     }
 
     /// Panics when the process ever held more than its byte budget and [`BESIDE_BUDGET`].
@@ -252,13 +258,6 @@ impl Worker {
         let peak = self.peak_bytes();
         println!("{} MiB at most, {} of them the budget", peak >> 20, budget >> 20);
         assert!(peak > 0 && peak <= budget + BESIDE_BUDGET, "{} MiB at most", peak >> 20);
-    }
-
-    fn memory(&self, field: &str) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix(field));
-        let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
-        kib.unwrap_or_default() << 10
     }
 
     /// Waits until it ends by itself, at most a minute.
@@ -284,6 +283,19 @@ impl Drop for Worker {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The most memory that a process ever held, in bytes; 0 when it has ended.
+#[must_use]
+pub fn peak_of(pid: u32) -> u64 {
+    memory(pid, "VmHWM:")
+}
+
+fn memory(pid: u32, field: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix(field));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or_default() << 10
 }
 
 /// A sample without its label `sink`, whose value has no quotes.

@@ -192,7 +192,7 @@ impl<'a> Attributes<'a> {
         check_uri(Core::Source.name(), &source, false)?;
         if let Some(schema) = self.core[Core::DataSchema as usize].as_deref() {
             let absolute = self.allowed_schema != Some(schema);
-            if check_uri(Core::DataSchema.name(), schema, absolute)?.fragment_str().is_some() {
+            if check_uri(Core::DataSchema.name(), schema, absolute)? == Fragment::There {
                 notes.insert(Note::SchemaFragment);
             }
         }
@@ -269,8 +269,18 @@ fn parse_time<'t>(text: Cow<'t, str>, lenient: Lenient, notes: &mut Notes) -> Re
     })
 }
 
+/// Whether a URI has a part behind a `#`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fragment {
+    There,
+    Absent,
+}
+
 /// Core 2.4: a URI is absolute, a URI reference need not be. A fragment is let through in both.
-fn check_uri<'t>(name: &str, text: &'t str, absolute: bool) -> Result<&'t UriReferenceStr, Rejection> {
+fn check_uri(name: &str, text: &str, absolute: bool) -> Result<Fragment, Rejection> {
+    if !absolute && is_plain_path(text.as_bytes()) {
+        return Ok(Fragment::Absent);
+    }
     let quoted = || quote(name.as_bytes());
     let uri = UriReferenceStr::new(text).map_err(|_| {
         let detail = format!("{} breaks RFC 3986; percent-encode what a URI cannot hold", quoted());
@@ -280,8 +290,28 @@ fn check_uri<'t>(name: &str, text: &'t str, absolute: bool) -> Result<&'t UriRef
         let detail = format!("{} has no scheme; write an absolute URI", quoted());
         return Err(Rejection::new(Reason::NotAbsolute, detail));
     }
-    Ok(uri)
+    Ok(if uri.fragment_str().is_some() { Fragment::There } else { Fragment::Absent })
 }
+
+/// The usual `source`: a path that begins with one slash and has no escapes, query or fragment (`path-absolute` of RFC
+/// 3986). Everything else, right or wrong, is left to the parser.
+fn is_plain_path(text: &[u8]) -> bool {
+    text.first() == Some(&b'/')
+        && text.get(1) != Some(&b'/')
+        && text.iter().all(|&byte| PLAIN_IN_PATHS[usize::from(byte)])
+}
+
+/// `pchar` of RFC 3986 without escapes, and the slash.
+const PLAIN_IN_PATHS: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        plain[byte] = matches!(byte as u8, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'.' | b'_' | b'~'
+            | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' | b':' | b'@');
+        byte += 1;
+    }
+    plain
+};
 
 /// Core 3: names consist of a-z and 0-9, have at least one character and are not `data`.
 fn is_valid_name(name: &str) -> bool {
@@ -311,4 +341,27 @@ fn missing(names: &str) -> Rejection {
 
 fn repeated(name: &str) -> String {
     format!("{} is there more than once; send it once", quote(name.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plain_path_is_a_uri_reference_without_a_fragment() {
+        let bytes: Vec<u8> = (0..=127).collect();
+        for (one, other) in bytes.iter().flat_map(|one| bytes.iter().map(move |other| (*one, *other))) {
+            let text: String = ['/', one.into(), 'a', other.into()].into_iter().collect();
+            if is_plain_path(text.as_bytes()) {
+                let uri = UriReferenceStr::new(&text).unwrap_or_else(|error| panic!("{text:?}: {error}"));
+                assert!(uri.fragment_str().is_none() && uri.authority_str().is_none(), "{text:?}");
+            }
+        }
+        assert!(is_plain_path(b"/") && is_plain_path(b"/shops/berlin//7") && is_plain_path(b"/a:b@c;d=e"));
+        assert!(
+            [&b""[..], b"a", b"//a", b"/a%20", b"/a?b", b"/a#b", b"/a b", b"/[", b"/\xC3\xA9"]
+                .iter()
+                .all(|t| !is_plain_path(t))
+        );
+    }
 }

@@ -4,7 +4,10 @@
 
 use std::sync::Arc;
 
-use arrow_array::builder::{BinaryBuilder, Int64Builder, StringBuilder, TimestampMicrosecondBuilder};
+use arrow_array::builder::{
+    ArrayBuilder as _, BinaryBuilder, GenericByteBuilder, Int64Builder, StringBuilder, TimestampMicrosecondBuilder,
+};
+use arrow_array::types::ByteArrayType;
 use arrow_array::{ArrayRef, Int32Array, ListArray, MapArray, RecordBatch, StringArray, StructArray};
 use arrow_buffer::{OffsetBuffer, ScalarBuffer};
 use arrow_schema::{ArrowError, Fields, SchemaRef};
@@ -12,6 +15,10 @@ use arrow_schema::{ArrowError, Fields, SchemaRef};
 use super::digest::{Canon, header_name, kafka_micros};
 use super::{FileKind, Identity, schema};
 use crate::events::{Data, Event, Header, Record};
+
+/// Most values and most of their bytes for which a builder keeps room.
+const KEPT_VALUES: usize = 1 << 12;
+const KEPT_BYTES: usize = 256 << 10;
 
 /// Columns of one kind of file, and what a row of it is made of.
 pub(super) trait Columns: Default {
@@ -149,21 +156,21 @@ impl Columns for EventColumns {
 
     fn take(&mut self, identity: &Identity, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
         let mut columns: Vec<ArrayRef> = vec![
-            Arc::new(self.specversion.finish()),
-            Arc::new(self.id.finish()),
-            Arc::new(self.source.finish()),
-            Arc::new(self.r#type.finish()),
-            Arc::new(self.subject.finish()),
+            taken(&mut self.specversion),
+            taken(&mut self.id),
+            taken(&mut self.source),
+            taken(&mut self.r#type),
+            taken(&mut self.subject),
             Arc::new(self.time.finish().with_timezone("UTC")),
-            Arc::new(self.time_raw.finish()),
-            Arc::new(self.datacontenttype.finish()),
-            Arc::new(self.dataschema.finish()),
+            taken(&mut self.time_raw),
+            taken(&mut self.datacontenttype),
+            taken(&mut self.dataschema),
             Arc::new(self.extensions.take()?),
-            Arc::new(self.data.finish()),
-            Arc::new(self.data_binary.finish()),
+            taken(&mut self.data),
+            taken(&mut self.data_binary),
         ];
         columns.extend(self.kafka.take(identity)?);
-        columns.extend(self.own.iter_mut().map(|column| Arc::new(column.finish()) as ArrayRef));
+        columns.extend(self.own.iter_mut().map(taken));
         RecordBatch::try_new(Arc::clone(schema), columns)
     }
 }
@@ -211,9 +218,9 @@ impl Columns for DeadColumns {
     }
 
     fn take(&mut self, identity: &Identity, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
-        let mut columns: Vec<ArrayRef> = vec![Arc::new(self.reason.finish()), Arc::new(self.detail.finish())];
+        let mut columns: Vec<ArrayRef> = vec![taken(&mut self.reason), taken(&mut self.detail)];
         columns.extend(self.kafka.take(identity)?);
-        columns.push(Arc::new(self.value.finish()));
+        columns.push(taken(&mut self.value));
         RecordBatch::try_new(Arc::clone(schema), columns)
     }
 }
@@ -267,7 +274,7 @@ impl KafkaColumns {
             Arc::new(Int32Array::from_value(identity.partition, rows)),
             Arc::new(offset),
             Arc::new(self.timestamp.finish().with_timezone("UTC")),
-            Arc::new(self.key.finish()),
+            taken(&mut self.key),
             Arc::new(self.headers.take()?),
         ])
     }
@@ -318,7 +325,7 @@ impl Headers {
     }
 
     fn take(&mut self) -> Result<ListArray, ArrowError> {
-        let columns: Vec<ArrayRef> = vec![Arc::new(self.names.finish()), Arc::new(self.values.finish())];
+        let columns: Vec<ArrayRef> = vec![taken(&mut self.names), taken(&mut self.values)];
         let entries = StructArray::try_new(schema::header_fields(), columns, None)?;
         ListArray::try_new(Arc::clone(&schema::HEADER), self.ends.take(), Arc::new(entries), None)
     }
@@ -347,7 +354,7 @@ impl Extensions {
     }
 
     fn take(&mut self) -> Result<MapArray, ArrowError> {
-        let columns: Vec<ArrayRef> = vec![Arc::new(self.names.finish()), Arc::new(self.values.finish())];
+        let columns: Vec<ArrayRef> = vec![taken(&mut self.names), taken(&mut self.values)];
         let fields = match schema::EXTENSION.data_type() {
             arrow_schema::DataType::Struct(fields) => fields.clone(),
             _ => Fields::empty(),
@@ -355,6 +362,19 @@ impl Extensions {
         let entries = StructArray::try_new(fields, columns, None)?;
         MapArray::try_new(Arc::clone(&schema::EXTENSION), self.ends.take(), entries, None, false)
     }
+}
+
+/// The values of a builder. It has room for as many again, so that it does not grow step by step each time.
+fn taken<T: ByteArrayType<Offset = i32>>(builder: &mut GenericByteBuilder<T>) -> ArrayRef {
+    let (values, bytes) = (builder.len(), builder.values_slice().len());
+    let next = GenericByteBuilder::with_capacity(room(values, KEPT_VALUES), room(bytes, KEPT_BYTES));
+    Arc::new(std::mem::replace(builder, next).finish())
+}
+
+/// A little more than last time, in steps, so that the allocator finds the block that was there; bounded, as many
+/// builders may stay empty for long.
+fn room(last: usize, most: usize) -> usize {
+    (last + last / 8).next_multiple_of(1 << 10).min(most) * usize::from(last > 0)
 }
 
 fn text() -> StringBuilder {

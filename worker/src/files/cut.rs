@@ -117,7 +117,8 @@ impl CutWriter {
     /// Adds the row of an event. Records must come in the order of their offsets.
     pub fn event(&mut self, record: &Record<'_>, event: &Event<'_>) -> Result<(), EncodeError> {
         self.accept_offset(record.offset)?;
-        let rules = Arc::clone(&self.rules);
+        // Borrowed: a count of users that all lanes change would be fought over with every event.
+        let rules = &self.rules;
         let version = path::version_segment(path::schema_version(event, &rules.default_schema_version));
         let time = event.time.as_ref().map(|time| time.micros);
         let day = path::day(rules.partition_by, record.timestamp, time);
@@ -125,12 +126,15 @@ impl CutWriter {
         let day = day.unwrap_or(UNDATED);
         let at = match self.events.find(&version, day) {
             Some(at) => at,
-            None => self.place_new_event(&version, day, record)?,
+            None => {
+                let version = version.into_owned();
+                self.place_new_event(&version, day, record)?
+            }
         };
         self.events.latest = at;
         let slot = &mut self.events.all[at];
         let setting = Setting { identity: &self.identity, profile: &self.profile, encoders: &self.encoders };
-        let row = EventRow { record, event, columns: &rules.columns };
+        let row = EventRow { record, event, columns: &self.rules.columns };
         add(slot, (row, record), &mut self.canon, &setting)?;
         Ok(())
     }

@@ -37,8 +37,7 @@ impl Canon {
     }
 
     pub(super) fn bytes(&mut self, value: &[u8]) {
-        self.0.push(1);
-        self.count(value.len());
+        self.counted(value.len());
         self.0.extend_from_slice(value);
     }
 
@@ -56,28 +55,28 @@ impl Canon {
     pub(super) fn int64(&mut self, value: Option<i64>) {
         match value {
             Some(value) => {
-                self.0.push(1);
-                self.0.extend_from_slice(&value.to_le_bytes());
+                let [a, b, c, d, e, f, g, h] = value.to_le_bytes();
+                self.0.extend_from_slice(&[1, a, b, c, d, e, f, g, h]);
             }
             None => self.0.push(0),
         }
     }
 
     pub(super) fn int32(&mut self, value: i32) {
-        self.0.push(1);
-        self.0.extend_from_slice(&value.to_le_bytes());
+        let [a, b, c, d] = value.to_le_bytes();
+        self.0.extend_from_slice(&[1, a, b, c, d]);
     }
 
     /// Opens a map or list of `entries`; the caller adds each key and value.
     pub(super) fn entries(&mut self, entries: usize) {
-        self.0.push(1);
-        self.count(entries);
+        self.counted(entries);
     }
 
-    fn count(&mut self, count: usize) {
+    /// The byte of a value that is there, and its length or number of entries.
+    fn counted(&mut self, count: usize) {
         // What does not fit in 4 bytes makes a row far above the limit, which is refused before it is used.
-        let count = u32::try_from(count).unwrap_or(u32::MAX);
-        self.0.extend_from_slice(&count.to_le_bytes());
+        let [a, b, c, d] = u32::try_from(count).unwrap_or(u32::MAX).to_le_bytes();
+        self.0.extend_from_slice(&[1, a, b, c, d]);
     }
 }
 

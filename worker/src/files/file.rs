@@ -102,9 +102,10 @@ impl<C: Columns> OpenFile<C> {
         Ok(())
     }
 
-    /// Bytes held: builders, which grow by doubling, and what is encoded.
+    /// Bytes held: builders, which grow by doubling and keep room for another batch, and what is encoded.
     pub(super) fn memory(&self) -> usize {
-        FILE_OVERHEAD + self.pending_bytes * 3 / 2 + self.encoder_bytes
+        let room = if self.taken_bytes > 0 { BATCH_BYTES } else { 0 };
+        FILE_OVERHEAD + (self.pending_bytes * 3 / 2).max(room) + self.encoder_bytes
     }
 
     /// Bytes of the file if it ended now; what is still in builders is taken to shrink as the rest did.

@@ -36,9 +36,10 @@ const NO_STATISTICS: &[&str] =
 const NO_CODEC: &[&str] = &["specversion", "kafka_topic", "kafka_partition", "kafka_offset"];
 /// Larger dictionaries fall back to plain values; bounds what an open file holds.
 const DICTIONARY_BYTES: usize = 256 << 10;
-/// Values of a column before they become a page: half of the default, as every column of every open file
-/// holds one; files do not grow by it.
-const PAGE_BYTES: usize = 512 << 10;
+/// Values of a column before they become a page, since every column of every open file holds one. Well below the default
+/// of 1 MiB: the writer copies a page several times, which is cheap only where pages stay in the processor's cache and
+/// the allocator has their blocks at hand. Files hardly grow by it.
+const PAGE_BYTES: usize = 128 << 10;
 /// More rows per group than this help no reader.
 pub(super) const ROW_GROUP_ROWS: usize = 1_000_000;
 

@@ -2,8 +2,9 @@
 //! storage; only a revocation waits, up to its deadline, for the partitions that leave.
 
 mod places;
+mod slots;
 
-use super::batch::Batch;
+use super::batch::{Batch, Spare};
 use super::client::Context;
 pub use super::pulse::Pulse;
 use super::raw::{self, Event, Fault, Kind, Queue, RawRecord};
@@ -12,6 +13,7 @@ use crate::runtime::Budget;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
+use slots::{Slot, Slots};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -21,10 +23,14 @@ use tracing::{debug, info, warn};
 
 /// How long one poll waits; commands wait as long at most.
 const POLL: Duration = Duration::from_millis(20);
-/// A batch is handed over at this size.
-const BATCH_BYTES: usize = 256 << 10;
-/// A batch is handed over at this many records.
-const BATCH_RECORDS: usize = 1024;
+/// With records in batches that are not full it waits so long for more.
+const LINGER: Duration = Duration::from_millis(5);
+/// Events that are taken before commands, clocks and the budget are looked at again.
+const EVENTS: usize = 256;
+/// While lanes are behind they are looked at this often,
+const LANES_CATCH_UP: Duration = Duration::from_millis(1);
+/// and after this long some events are taken all the same, since rebalances are among them.
+const HELD_BACK: Duration = Duration::from_millis(200);
 /// All batches are handed over at this size together, since the budget does not know of them before.
 const PENDING_BYTES: usize = 4 << 20;
 /// Positions and watermarks are told this often.
@@ -148,30 +154,6 @@ struct Seek {
     generation: u64,
 }
 
-struct Slot {
-    at: TopicPartition,
-    /// Read generation; 0 until the first seek, and records of it are dropped.
-    generation: u64,
-    batch: Batch,
-    paused: bool,
-    insists: bool,
-    seek: Option<Seek>,
-    /// The seek in force.
-    sought: Option<Seek>,
-    /// End of the readable log, once the library has read up to it; -1 before.
-    end: i64,
-    /// The library has given up fetching.
-    stopped: bool,
-    leaving: bool,
-}
-
-impl Slot {
-    /// True when the byte budget alone decides whether it is fetched.
-    fn breathes(&self) -> bool {
-        !self.paused && !self.insists && self.seek.is_none()
-    }
-}
-
 /// See the module.
 pub struct Poller {
     /// Dropped before the consumer.
@@ -184,14 +166,17 @@ pub struct Poller {
     started: Instant,
     /// How long a leaving partition may take.
     deadline: Duration,
-    slots: HashMap<TopicPartition, Slot>,
+    slots: Slots,
+    spare: Arc<Spare>,
     /// How often a partition left before its lane had let go: until then its commands are of an earlier assignment.
     abandoned: HashMap<TopicPartition, u32>,
-    /// By the address of a topic's handle, which lives as long as a partition of it is assigned.
-    names: HashMap<(usize, i32), TopicPartition>,
     choked: bool,
     /// Bytes copied into batches since all were handed over.
     pending: usize,
+    /// A batch was handed over since the last turn of the loop.
+    full: bool,
+    /// Records and their bytes since then.
+    read: (u64, u64),
     seek_again: Option<Instant>,
     stopping: bool,
 }
@@ -220,11 +205,13 @@ impl Poller {
             pulse,
             started,
             deadline,
-            slots: HashMap::new(),
+            slots: Slots::default(),
+            spare: Arc::default(),
             abandoned: HashMap::new(),
-            names: HashMap::new(),
             choked: false,
             pending: 0,
+            full: false,
+            read: (0, 0),
             seek_again: None,
             stopping: false,
         }
@@ -240,7 +227,7 @@ impl Poller {
             self.consumer.assign(&list).map_err(|e| Fatal(e.to_string()))?;
             self.assigned(assign);
         }
-        let [mut told, mut measured, mut gave_back] = [Instant::now(); 3];
+        let [mut told, mut measured, mut gave_back, mut served] = [Instant::now(); 4];
         loop {
             self.pulse.beat.store(self.started.elapsed().as_millis() as u64, Ordering::Relaxed);
             while let Ok(command) = self.commands.try_recv() {
@@ -260,9 +247,14 @@ impl Poller {
                 }
             }
             self.breathe();
-            match self.queue.poll(if self.pending > 0 { Duration::ZERO } else { POLL }) {
-                Some(event) => self.event(&event)?,
-                None => self.flush(),
+            if self.budget.lanes_are_behind() && served.elapsed() < HELD_BACK {
+                // Unlike a pause this keeps what the library has read ahead.
+                if let Ok(command) = self.commands.recv_timeout(LANES_CATCH_UP) {
+                    self.command(command);
+                }
+            } else {
+                self.serve()?;
+                served = Instant::now();
             }
             if told.elapsed() >= POSITIONS {
                 told = Instant::now();
@@ -270,6 +262,29 @@ impl Poller {
                 self.tell_positions();
             }
         }
+    }
+
+    /// Takes what the queue has, up to a full batch and not too much at a time: what a turn of the loop costs beside
+    /// records is shared by many of them.
+    fn serve(&mut self) -> Result<(), Fatal> {
+        let mut event = self.queue.poll(if self.pending > 0 { LINGER } else { POLL });
+        if event.is_none() {
+            self.flush();
+        }
+        let mut left = EVENTS;
+        self.full = false;
+        while let Some(current) = event.take() {
+            self.event(&current)?;
+            left -= 1;
+            // Large records fill a batch each, and the budget is asked before the next one.
+            if left > 0 && !self.full {
+                event = self.queue.poll(Duration::ZERO);
+            }
+        }
+        let (records, bytes) = std::mem::take(&mut self.read);
+        self.pulse.records.fetch_add(records, Ordering::Relaxed);
+        self.pulse.bytes.fetch_add(bytes, Ordering::Relaxed);
+        Ok(())
     }
 
     fn event(&mut self, event: &Event) -> Result<(), Fatal> {
@@ -306,23 +321,23 @@ impl Poller {
     }
 
     fn record(&mut self, record: RawRecord<'_>) {
-        let handle = (record.topic_handle(), record.partition());
-        let at = self.names.entry(handle).or_insert_with(|| named((record.topic(), record.partition())));
-        let Some(slot) = self.slots.get_mut(at) else { return };
-        if slot.generation == 0 || slot.seek.is_some() || slot.leaving {
-            return;
-        }
+        let Some(slot) = self.slots.of(record).filter(|slot| slot.reads()) else { return };
         let size = record.key().map_or(0, <[u8]>::len) + record.value().map_or(0, <[u8]>::len);
-        self.pulse.records.fetch_add(1, Ordering::Relaxed);
-        self.pulse.bytes.fetch_add(size as u64, Ordering::Relaxed);
+        self.read.0 += 1;
+        self.read.1 += size as u64;
+        if slot.batch.is_empty() {
+            slot.batch = self.spare.batch();
+        }
         slot.batch.push(record);
         // A record without a key and a value takes room too.
         self.pending += size + 1;
-        if slot.batch.memory() >= BATCH_BYTES || slot.batch.len() >= BATCH_RECORDS {
+        if slot.batch.is_full() {
             hand_over(slot, &self.deliver, &self.budget);
+            self.full = true;
         }
         if self.pending >= PENDING_BYTES {
             self.flush();
+            self.full = true;
         }
     }
 
@@ -336,7 +351,7 @@ impl Poller {
     /// New partitions wait, paused, until their start is known.
     fn assigned(&mut self, partitions: Vec<TopicPartition>) {
         self.pulse.joined.store(true, Ordering::Relaxed);
-        self.names.clear();
+        self.slots.forget_handles();
         if partitions.is_empty() {
             return;
         }
@@ -345,19 +360,7 @@ impl Poller {
             warn!(%error, "pause failed");
         }
         for at in partitions {
-            let slot = Slot {
-                at: at.clone(),
-                generation: 0,
-                batch: Batch::default(),
-                paused: true,
-                insists: false,
-                seek: None,
-                sought: None,
-                end: -1,
-                stopped: false,
-                leaving: false,
-            };
-            self.slots.insert(at.clone(), slot);
+            self.slots.insert(Slot::new(at.clone()));
             (self.deliver)(&at, Delivery::Assigned);
         }
     }
@@ -365,7 +368,7 @@ impl Poller {
     fn revoke(&mut self, partitions: Vec<TopicPartition>) {
         info!(partitions = %names(&partitions), lost = self.consumer.assignment_lost(), "partitions revoked");
         self.leave(&partitions, self.consumer.assignment_lost());
-        self.names.clear();
+        self.slots.forget_handles();
         // The library remembers the application's pause across assignments.
         let leaving = list(&partitions, Offset::Invalid);
         if let Err(error) = self.consumer.resume(&leaving).and_then(|()| self.consumer.incremental_unassign(&leaving)) {
@@ -374,7 +377,7 @@ impl Poller {
     }
 
     fn leave_all(&mut self) {
-        self.leave(&self.slots.keys().cloned().collect::<Vec<_>>(), false);
+        self.leave(&self.slots.values().map(|slot| slot.at.clone()).collect::<Vec<_>>(), false);
     }
 
     /// Lets each partition finish what its manifest has promised, up to the deadline.
@@ -388,7 +391,7 @@ impl Poller {
         }
         let until = Instant::now() + self.deadline;
         let mut told = false;
-        while partitions.iter().any(|at| self.slots.contains_key(at)) {
+        while partitions.iter().any(|at| self.slots.contains(at)) {
             self.pulse.beat.store(self.started.elapsed().as_millis() as u64, Ordering::Relaxed);
             match self.commands.recv_timeout(POLL) {
                 Ok(command) => self.command(command),
@@ -397,7 +400,7 @@ impl Poller {
             }
             if Instant::now() >= until && !told {
                 told = true;
-                for at in partitions.iter().filter(|at| self.slots.contains_key(*at)) {
+                for at in partitions.iter().filter(|at| self.slots.contains(*at)) {
                     warn!(partition = %at, "left to be adopted: its cut was not finished before the deadline");
                     (self.deliver)(at, Delivery::Deadline);
                 }
@@ -412,7 +415,7 @@ impl Poller {
     /// Gives up those partitions that their lanes have not let go yet.
     fn abandon(&mut self, partitions: &[TopicPartition]) {
         for at in partitions {
-            if self.slots.remove(at).is_some() {
+            if self.slots.remove(at) {
                 *self.abandoned.entry(at.clone()).or_default() += 1;
             }
         }

@@ -13,10 +13,11 @@ use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, NulError, c_char, c_void};
 use std::time::Duration;
 
-/// Makes the heap of C libraries (librdkafka, codecs, TLS) give back what they free. By itself glibc keeps tens of
-/// megabytes for each thread, which no budget counts. Rust's own heap asks for huge pages, of which a few bytes in use
-/// hold 2 MiB. Call it before the first client.
-pub fn keep_heaps_small() {
+/// Makes the heap of C libraries (librdkafka, codecs, TLS) give back what they free, but for about `kept` bytes: the
+/// answers of brokers, which come and go all the time and would each be of memory that the kernel clears first. By itself
+/// glibc keeps tens of megabytes for each thread, which no budget counts. Rust's own heap asks for huge pages, of which a
+/// few bytes in use hold 2 MiB. Call it before the first client.
+pub fn keep_heaps_small(kept: usize) {
     #[cfg(target_os = "linux")]
     {
         const PR_SET_THP_DISABLE: i32 = 41;
@@ -28,14 +29,15 @@ pub fn keep_heaps_small() {
     }
     #[cfg(target_env = "gnu")]
     {
-        // Numbers of glibc's `malloc.h`: one heap for all threads, blocks from 256 KiB on by themselves, 1 MiB kept.
+        // The most that glibc takes for the second of these.
+        let kept = kept.clamp(1 << 20, 32 << 20) as i32;
+        // Numbers of glibc's `malloc.h`: one heap for all threads, larger blocks by themselves, and what is kept.
         const ARENA_MAX: (i32, i32) = (-8, 1);
-        const MMAP_THRESHOLD: (i32, i32) = (-3, 256 << 10);
-        const TRIM_THRESHOLD: (i32, i32) = (-1, 1 << 20);
+        let (mmap_threshold, trim_threshold) = ((-3, kept), (-1, kept));
         unsafe extern "C" {
             fn mallopt(name: i32, value: i32) -> i32;
         }
-        for (name, value) in [ARENA_MAX, MMAP_THRESHOLD, TRIM_THRESHOLD] {
+        for (name, value) in [ARENA_MAX, mmap_threshold, trim_threshold] {
             // SAFETY: sets a number of the C library, which any thread may do at any time.
             let set = unsafe { mallopt(name, value) };
             debug_assert_eq!(set, 1, "glibc knows option {name}");

@@ -15,6 +15,8 @@ const SHARE: u64 = 60;
 const COPIES: usize = 4;
 /// What takes this part of the budget is done by one lane at a time, because of those copies.
 const LARGE: usize = 32;
+/// Bytes of batches that may wait for lanes.
+const QUEUED: usize = 8 << 20;
 /// What heaps may hold back beyond what is counted, as a part of the resident memory that is no reason to stop.
 const HEAPS: usize = 24 << 20;
 /// Where the kernel shows control groups, by version.
@@ -26,6 +28,8 @@ pub struct Budget {
     limit: usize,
     used: AtomicUsize,
     exceeded: AtomicBool,
+    /// Bytes of batches that no lane has taken yet.
+    queued: AtomicUsize,
     /// Bytes of the largest batch so far.
     largest: AtomicUsize,
     alone: Mutex<()>,
@@ -42,6 +46,7 @@ impl Budget {
             limit,
             used: AtomicUsize::new(0),
             exceeded: AtomicBool::new(false),
+            queued: AtomicUsize::new(0),
             largest: AtomicUsize::new(0),
             alone: Mutex::new(()),
             base: resident::anonymous().unwrap_or(usize::MAX),
@@ -54,10 +59,24 @@ impl Budget {
         self.used.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Takes the bytes of a batch of records; room for copies of the largest is kept from then on.
+    /// Takes the bytes of a batch of records that is on its way to a lane; room for copies of the largest is kept from
+    /// then on.
     pub fn add_batch(&self, bytes: usize) {
         self.largest.fetch_max(bytes, Ordering::Relaxed);
+        self.queued.fetch_add(bytes, Ordering::Relaxed);
         self.add(bytes);
+    }
+
+    /// A lane has taken a batch of so many bytes, which stay in use.
+    pub fn batch_arrives(&self, bytes: usize) {
+        self.queued.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// True when lanes have as much before them as they should. Records as they came take several times the memory of
+    /// what lanes make of them: a queue that took all of the budget would close files while they are small.
+    #[must_use]
+    pub fn lanes_are_behind(&self) -> bool {
+        self.queued.load(Ordering::Relaxed) >= QUEUED.min(self.limit / 16)
     }
 
     /// Looks at what the process really holds; where the kernel does not say, what is counted is all that is known.
@@ -66,7 +85,7 @@ impl Budget {
     pub fn measure(&self) -> Option<Duration> {
         let beyond = resident::anonymous().unwrap_or(0).saturating_sub(self.base);
         self.resident.store(beyond, Ordering::Relaxed);
-        give_back_every(beyond, self.limit)
+        give_back_every(beyond, self.used(), self.limit)
     }
 
     /// Waits until no other lane works on something large, when `bytes` are much of the budget.
@@ -137,11 +156,11 @@ impl Budget {
     }
 }
 
-fn give_back_every(resident: usize, limit: usize) -> Option<Duration> {
+fn give_back_every(resident: usize, used: usize, limit: usize) -> Option<Duration> {
     if resident >= limit / 20 * 17 {
         Some(Duration::ZERO)
     } else {
-        (resident >= limit / 2).then_some(Duration::from_secs(1))
+        (resident >= limit / 2 && resident >= used + HEAPS).then_some(Duration::from_secs(1))
     }
 }
 
@@ -232,6 +251,17 @@ mod tests {
     }
 
     #[test]
+    fn lanes_are_behind_until_they_have_taken_what_waits() {
+        let budget = Budget::new(1600);
+        budget.add_batch(99);
+        assert!(!budget.lanes_are_behind());
+        budget.add_batch(1);
+        assert!(budget.lanes_are_behind());
+        budget.batch_arrives(99);
+        assert!(!budget.lanes_are_behind() && budget.used() == 100, "what has arrived is still in use");
+    }
+
+    #[test]
     fn what_is_resident_counts_beyond_what_heaps_may_hold() {
         assert_eq!(felt(100 << 20, HEAPS + 7, 400 << 20), 7);
         assert_eq!(felt(100 << 20, HEAPS - 1, 400 << 20), 0);
@@ -239,9 +269,11 @@ mod tests {
 
     #[test]
     fn heaps_give_back_seldom_until_fetching_would_stop() {
-        let every = |resident| give_back_every(resident, 400);
-        assert_eq!((every(199), every(200), every(339)), (None, Some(Duration::from_secs(1)), every(200)));
-        assert_eq!(every(340), Some(Duration::ZERO));
+        let (limit, second) = (400 << 20, Some(Duration::from_secs(1)));
+        let every = |mebibytes: usize, used: usize| give_back_every(mebibytes << 20, used << 20, limit);
+        assert_eq!((every(199, 0), every(200, 0), every(339, 0)), (None, second, second));
+        assert_eq!((every(200, 176), every(200, 177)), (second, None), "what is in use cannot be given back");
+        assert_eq!(every(340, 340), Some(Duration::ZERO));
     }
 
     #[test]

@@ -220,30 +220,36 @@ pub fn run(shared: &Arc<Shared>, messages: &Receiver<Message>) {
     let eras = Arc::new(AtomicU64::new(0));
     let mut ticked = Instant::now();
     loop {
-        match messages.recv_timeout(TICK) {
+        let concerned = match messages.recv_timeout(TICK) {
             Ok(Message::Kafka(at, delivery)) => {
                 kafka(shared, &mut partitions, &at, delivery, &eras);
+                Some(at)
             }
             Ok(Message::Done(at, era, done)) => {
                 if let Some(partition) = partitions.get_mut(&at) {
                     partition.done(era, *done);
                 }
+                Some(at)
             }
             Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => break,
-            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Timeout) => None,
+        };
+        if let Some(at) = concerned
+            && partitions.get(&at).is_some_and(Partition::is_released)
+        {
+            forget(shared, &mut partitions, &at);
         }
         if ticked.elapsed() >= TICK {
             ticked = Instant::now();
             tick(shared, &mut partitions);
         }
-        partitions.retain(|at, partition| {
-            let keep = !partition.is_released();
-            if !keep {
-                shared.status.lock().unwrap_or_else(PoisonError::into_inner).remove(at);
-            }
-            keep
-        });
     }
+}
+
+/// Lets go of a partition that has nothing left to do.
+fn forget(shared: &Shared, partitions: &mut HashMap<TopicPartition, Partition>, at: &TopicPartition) {
+    partitions.remove(at);
+    shared.status.lock().unwrap_or_else(PoisonError::into_inner).remove(at);
 }
 
 fn kafka(
@@ -256,6 +262,9 @@ fn kafka(
     if matches!(delivery, Delivery::Assigned) {
         partitions.insert(at.clone(), Partition::new(at.clone(), Arc::clone(eras), Arc::clone(shared)));
         return;
+    }
+    if let Delivery::Records { batch, .. } = &delivery {
+        shared.budget.batch_arrives(batch.memory());
     }
     match partitions.get_mut(at) {
         Some(partition) => partition.deliver(delivery),
@@ -272,6 +281,9 @@ fn tick(shared: &Arc<Shared>, partitions: &mut HashMap<TopicPartition, Partition
     for partition in partitions.values_mut() {
         partition.tick();
     }
+    let released = |(at, partition): (&TopicPartition, &Partition)| partition.is_released().then(|| at.clone());
+    let gone: Vec<_> = partitions.iter().filter_map(released).collect();
+    gone.iter().for_each(|at| forget(shared, partitions, at));
     if shared.budget.is_short()
         && let Some(largest) = partitions.values_mut().max_by_key(|partition| partition.buffered_bytes())
         && (largest.buffered_bytes() >= WORTH_CLOSING || (shared.budget.is_tight() && largest.buffered_bytes() > 0))

@@ -9,4 +9,4 @@ mod session;
 mod start;
 
 pub use budget::{Budget, limit};
-pub use start::{Options, Running, StartError, start};
+pub use start::{Options, Running, StartError, lanes, start};

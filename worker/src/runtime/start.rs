@@ -94,12 +94,12 @@ pub async fn start(
     surface: &Arc<Surface>,
     options: Options,
 ) -> Result<(Arc<Running>, oneshot::Receiver<Result<(), Fatal>>), StartError> {
-    raw::keep_heaps_small();
+    let limit = super::limit(settings.memory.budget.map(|size| size.as_u64()));
+    raw::keep_heaps_small(mapping::prefetch(limit));
     let store = Store::open(&mapping::store_options(&settings)).map_err(|e| StartError::Settings(e.to_string()))?;
     let gate = Gate::new(mapping::breaker(&settings));
     surface.watches(gate.clone());
     let guarantee = probe(&store, &gate, &settings, surface).await?;
-    let limit = super::limit(settings.memory.budget.map(|size| size.as_u64()));
     let (consumer, cluster) = reach_kafka(&settings, surface, limit).await?;
     let metrics = Arc::clone(&surface.metrics);
     let owner = Owner {
@@ -229,8 +229,14 @@ async fn reach_kafka(
     }
 }
 
+/// How many lanes a worker has on this machine.
+#[must_use]
+pub fn lanes() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from).min(LANES)
+}
+
 fn start_lanes(shared: &Arc<Shared>) -> std::io::Result<Vec<JoinHandle<()>>> {
-    let count = std::thread::available_parallelism().map_or(1, usize::from).min(LANES);
+    let count = lanes();
     let mut senders: Vec<Sender<Message>> = Vec::with_capacity(count);
     let mut lanes = Vec::with_capacity(count);
     for at in 0..count {

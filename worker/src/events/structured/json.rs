@@ -11,13 +11,14 @@ use serde_json::value::RawValue;
 
 use super::super::attributes::{Attributes, Core};
 use super::super::{Data, Reason, Rejection, data, media};
-use super::{Body, Payload, not_a_string};
+use super::{Body, Payload, not_a_string, plain};
 
 /// Reads a body of `application/cloudevents+json`.
 pub(super) fn read(body: &[u8]) -> Result<Body<'_>, Rejection> {
     let text = simdutf8::basic::from_utf8(body)
         .map_err(|_| malformed("body is not UTF-8, the only encoding of JSON".to_owned()))?;
-    let Members { attributes, data, data_base64 } = serde_json::from_str(text).map_err(|error| explain(&error))?;
+    let members = plain::members(text).map_or_else(|| serde_json::from_str(text), Ok);
+    let Members { attributes, data, data_base64 } = members.map_err(|error| explain(&error))?;
     // A null member is an unset one everywhere but in data, where null is a value.
     let data_base64 = data_base64.filter(|&raw| raw != "null");
     let payload = match (data, data_base64) {
@@ -33,10 +34,10 @@ pub(super) fn read(body: &[u8]) -> Result<Body<'_>, Rejection> {
 
 /// The members of the body, read but not judged.
 #[derive(Default)]
-struct Members<'a> {
-    attributes: Attributes<'a>,
-    data: Option<&'a str>,
-    data_base64: Option<&'a str>,
+pub(super) struct Members<'a> {
+    pub(super) attributes: Attributes<'a>,
+    pub(super) data: Option<&'a str>,
+    pub(super) data_base64: Option<&'a str>,
 }
 
 impl<'de> Deserialize<'de> for Members<'de> {
@@ -69,13 +70,13 @@ impl<'de> Visitor<'de> for MembersVisitor {
 }
 
 impl<'a> Members<'a> {
-    fn put_data(&mut self, raw: &'a str) {
+    pub(super) fn put_data(&mut self, raw: &'a str) {
         if self.data.replace(raw).is_some() {
             self.attributes.fail(Reason::Duplicate, || "data is there more than once".to_owned());
         }
     }
 
-    fn put_base64(&mut self, raw: &'a str) {
+    pub(super) fn put_base64(&mut self, raw: &'a str) {
         if self.data_base64.replace(raw).is_some() {
             self.attributes.fail(Reason::Duplicate, || "data_base64 is there more than once".to_owned());
         }

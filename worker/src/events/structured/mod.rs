@@ -5,6 +5,7 @@
 mod avro;
 mod cursor;
 mod json;
+mod plain;
 mod protobuf;
 #[cfg(test)]
 mod tests;

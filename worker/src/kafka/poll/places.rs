@@ -43,6 +43,7 @@ impl Poller {
     fn restart_stopped(&mut self, at: &TopicPartition, offset: i64) {
         let Some(slot) = self.slots.get_mut(at).filter(|slot| slot.stopped) else { return };
         slot.stopped = false;
+        self.slots.forget_handles();
         let one = list(std::slice::from_ref(at), Offset::Offset(offset));
         let stopped = self.consumer.incremental_unassign(&one);
         let started = self.consumer.incremental_assign(&one).and_then(|()| self.consumer.pause(&one));
