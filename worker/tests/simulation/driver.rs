@@ -2,7 +2,8 @@
 //! touches the bucket or the broker becomes an operation that ends, fails or loses its reply in a later step.
 
 use crate::broker::{Answer, Seat};
-use crate::holds::{CONSUMER_ERROR, ODD_RECORD, held};
+use crate::consumer::{Consumer, Item};
+use crate::holds::{ODD_RECORD, OTHER_DECODER, held};
 use crate::log::{self, Kind};
 use crate::shared::{Late, Object, Sabotage, Shared, planned};
 use eventsink_crds::settings::Share;
@@ -10,7 +11,7 @@ use eventsink_worker::cut::{
     Admit, CommitNote, Committed, CutPlan, Effect, Evidence, FloodLimit, Hold, HoldReason, Input, Limits,
     MANIFEST_VERSION, Machine, Manifest, Orders, Outcome, PartitionStart, PutOutcome, Resolution, resolve,
 };
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -19,18 +20,11 @@ pub const LEDGER: &str = "ledger";
 const LIMITS: Limits =
     Limits { max_bytes: 1000, max_records: 4, max_age: Duration::from_secs(10), max_idle: Duration::from_secs(4) };
 
-/// What the consumer hands out, in order.
-#[derive(Clone, Copy, Debug)]
-enum Item {
-    Record { generation: u64, offset: i64 },
-    Position { generation: u64, position: i64 },
-    OutOfRange { generation: u64, low: i64 },
-}
-
 /// A cut that is being written: its plan and the rows of each planned file.
 struct Body {
     manifest: Manifest,
     rows: Vec<Vec<i64>>,
+    decoder: u32,
     incomplete: bool,
     adopted: bool,
 }
@@ -38,7 +32,7 @@ struct Body {
 impl Body {
     fn object(&self, file: usize) -> Object {
         let rows = self.rows[file].clone();
-        Object { digest: digest(&self.manifest.rules, &rows), rows, incomplete: self.incomplete }
+        Object { digest: digest(&self.manifest.rules, self.decoder, &rows), rows, incomplete: self.incomplete }
     }
 }
 
@@ -67,13 +61,14 @@ pub struct Driver {
     machine: Option<Machine>,
     pub now: Duration,
     rules: &'static str,
+    decoder: u32,
     /// What it takes for its place in the group.
     seat: Option<Seat>,
-    /// Where the consumer reads, and in which generation.
-    reading: Option<(u64, i64)>,
-    queue: VecDeque<Item>,
+    consumer: Consumer,
     buffer: Vec<i64>,
     replay: Option<Manifest>,
+    /// Files that the last check did not find.
+    missing: Vec<usize>,
     body: Option<Rc<Body>>,
     ops: Vec<Op>,
     /// Puts do not get through for a while.
@@ -89,11 +84,12 @@ impl Driver {
             machine: None,
             now: Duration::ZERO,
             rules: "a",
+            decoder: 1,
             seat: None,
-            reading: None,
-            queue: VecDeque::new(),
+            consumer: Consumer::default(),
             buffer: vec![],
             replay: None,
+            missing: vec![],
             body: None,
             ops: vec![],
             slow: false,
@@ -116,8 +112,9 @@ impl Driver {
 
     pub fn start(&mut self, shared: &mut Shared) {
         self.rules = if shared.rng.one_in(2) { "a" } else { "b" };
+        self.decoder = if shared.rng.one_in(4) { 2 } else { 1 };
         self.seat = shared.seat(None);
-        shared.tell(|| format!("w{} starts with rules {}", self.id, self.rules));
+        shared.tell(|| format!("w{} starts with rules {} and decoder {}", self.id, self.rules, self.decoder));
         let dead_letters = shared.dead_letters;
         let ignored = FloodLimit { threshold: Share::percent(100), ..dead_letters.flood };
         let (machine, fx) = Machine::new(Orders {
@@ -155,51 +152,34 @@ impl Driver {
         }
     }
 
-    /// The consumer fetches one offset, or learns that there is none.
     pub fn fetch(&mut self, shared: &mut Shared) {
-        let Some((generation, at)) = self.reading else { return };
-        if self.queue.len() >= 5 {
-            return;
-        }
-        if at < shared.log.low {
-            self.queue.push_back(Item::OutOfRange { generation, low: shared.log.low });
-            self.reading = None;
-            return;
-        }
-        if at >= shared.log.stable() {
-            return self.queue.push_back(Item::Position { generation, position: at });
-        }
-        if shared.log.delivers(at) {
-            self.queue.push_back(Item::Record { generation, offset: at });
-        }
-        self.reading = Some((generation, at + 1));
-        if shared.rng.one_in(3) {
-            self.queue.push_back(Item::Position { generation, position: at + 1 });
-        }
+        self.consumer.fetch(shared);
     }
 
     /// The consumer reports an error, or a record cannot be put into a file.
     pub fn error(&mut self, shared: &mut Shared) {
-        let Some((generation, _)) = self.reading else { return };
+        if !self.consumer.reads() {
+            return;
+        }
         if shared.rng.one_in(2) {
             shared.see(ODD_RECORD);
             let detail = "the record cannot be encoded".to_owned();
             return self.step(Input::Stuck { reason: HoldReason::Unencodable, detail }, shared);
         }
-        shared.see(CONSUMER_ERROR);
-        let detail = "the fetch failed".to_owned();
-        self.step(Input::ConsumerError { generation, reason: HoldReason::PartitionStalled, detail }, shared);
+        self.consumer.fail(shared);
     }
 
-    /// The next item of the queue reaches the machine.
+    /// The next item of the consumer reaches the machine.
     pub fn deliver(&mut self, shared: &mut Shared) {
-        match self.queue.pop_front() {
-            None => {}
-            Some(Item::Position { generation, position }) => {
-                self.step(Input::Position { generation, position }, shared);
+        let Some(item) = self.consumer.next(shared.sabotage == Sabotage::ErrorOvertaken) else { return };
+        match item {
+            Item::Position { generation, position } => self.step(Input::Position { generation, position }, shared),
+            Item::OutOfRange { generation, low } => self.step(Input::OutOfRange { generation, low }, shared),
+            Item::Record { generation, offset } => self.offer(generation, offset, shared),
+            Item::Error { generation } => {
+                let (reason, detail) = (HoldReason::PartitionStalled, "the fetch failed".to_owned());
+                self.step(Input::ConsumerError { generation, reason, detail }, shared);
             }
-            Some(Item::OutOfRange { generation, low }) => self.step(Input::OutOfRange { generation, low }, shared),
-            Some(Item::Record { generation, offset }) => self.offer(generation, offset, shared),
         }
     }
 
@@ -215,7 +195,7 @@ impl Driver {
             Admit::Drop => {}
             Admit::Wait => {
                 shared.see("waiting record");
-                self.queue.push_front(Item::Record { generation, offset });
+                self.consumer.put_back(Item::Record { generation, offset });
                 if shared.sabotage == Sabotage::PositionPassesWaiting {
                     self.step(Input::Position { generation, position: offset + 1 }, shared);
                 }
@@ -248,13 +228,8 @@ impl Driver {
                         self.buffer.clear();
                     }
                 }
-                Effect::Seek { offset, generation, .. } => {
-                    self.reading = Some((generation, offset));
-                    if shared.rng.one_in(2) {
-                        self.queue.clear();
-                    }
-                }
-                Effect::Pause => self.reading = None,
+                Effect::Seek { offset, generation, .. } => self.consumer.seek(generation, offset, shared),
+                Effect::Pause => self.consumer.pause(),
                 Effect::Cut(plan) => self.cut(plan, shared),
                 Effect::PutFiles(files) => {
                     if let Some(body) = &self.body {
@@ -335,7 +310,7 @@ impl Driver {
         let groups = self.grouped(self.rules, shared);
         let files = groups.iter().map(|(group, rows)| {
             let key = format!("{group}/offset{}_count{}", rows[0], rows.len());
-            planned(key, rows, digest(self.rules, rows))
+            planned(key, rows, digest(self.rules, self.decoder, rows))
         });
         let manifest = Manifest {
             version: MANIFEST_VERSION,
@@ -348,14 +323,15 @@ impl Driver {
             prev: plan.prev,
             nonce: format!("n{}", shared.nonces),
             rules: self.rules.into(),
-            decoder_version: 1,
+            decoder_version: self.decoder,
             files: files.collect(),
             dead: plan.dead,
             filtered: plan.filtered,
             absent: plan.absent,
             lost: plan.lost,
         };
-        let body = Rc::new(Body { manifest, rows: groups.into_values().collect(), incomplete: false, adopted: false });
+        let (rows, decoder) = (groups.into_values().collect(), self.decoder);
+        let body = Rc::new(Body { manifest, rows, decoder, incomplete: false, adopted: false });
         if shared.sabotage == Sabotage::FilesFirst {
             for (at, file) in body.manifest.files.iter().enumerate() {
                 let _ = shared.put_file(&file.key, body.object(at));
@@ -386,7 +362,8 @@ impl Driver {
             let group = f.key.split('/').next().unwrap_or_default();
             groups.remove(group).unwrap_or_default()
         });
-        let body = Rc::new(Body { rows: rows.collect(), manifest, incomplete, adopted: true });
+        let (rows, decoder) = (rows.collect(), self.decoder);
+        let body = Rc::new(Body { rows, decoder, manifest, incomplete, adopted: true });
         self.body = Some(Rc::clone(&body));
         self.ops.push(Op::Encode(body));
     }
@@ -448,7 +425,7 @@ impl Driver {
             tip_done: tip.as_ref().is_some_and(|m| shared.done.contains(&m.from)),
             start: PartitionStart { offset: shared.log.start, epoch: -1, why: "earliest".into() },
             committed: committed.clone(),
-            ignore_moved: false,
+            ignore_moved: shared.ignore_moved,
         };
         let resolution = match resolve(evidence) {
             Resolution::Adopt(tip) if shared.sabotage == Sabotage::AdoptionSkipped => Resolution::After(tip),
@@ -523,6 +500,7 @@ impl Driver {
 
     fn check(&mut self, manifest: Manifest, asked: usize, mut missing: Vec<usize>, shared: &mut Shared) {
         let Some(file) = manifest.files.get(asked) else {
+            self.missing.clone_from(&missing);
             return self.step(Input::FilesChecked(Ok(missing)), shared);
         };
         match shared.files.get(&file.key) {
@@ -542,12 +520,15 @@ impl Driver {
 
     fn compare(&mut self, body: &Body, shared: &mut Shared) {
         // Rows of files that are there may be gone from the log: only the missing ones are compared.
-        let differs = (0..body.rows.len()).find(|at| {
-            let plan = &body.manifest.files[*at];
-            !shared.files.contains_key(&plan.key) && digest(&body.manifest.rules, &body.rows[*at]) != plan.digest
+        let differs = self.missing.iter().find(|at| {
+            let (rules, plan) = (&body.manifest.rules, &body.manifest.files[**at]);
+            digest(rules, self.decoder, &body.rows[**at]) != plan.digest
         });
         let result = match differs {
-            Some(at) if !body.incomplete => {
+            Some(&at) if !body.incomplete && shared.sabotage != Sabotage::DecoderIgnored => {
+                if body.manifest.decoder_version != self.decoder {
+                    shared.see(OTHER_DECODER);
+                }
                 Err(format!("{} would hold {:?}", body.manifest.files[at].key, body.rows[at]))
             }
             _ => Ok(()),
@@ -586,8 +567,10 @@ fn commit_of(offset: i64, nonce: String) -> Committed {
     Committed { offset, note: Some(CommitNote { ledger: LEDGER.into(), nonce }) }
 }
 
-fn digest(rules: &str, rows: &[i64]) -> String {
-    format!("{rules}{rows:?}")
+/// The second decoder makes other rows of some records.
+fn digest(rules: &str, decoder: u32, rows: &[i64]) -> String {
+    let other = decoder == 2 && rows.iter().any(|at| at % 3 == 0);
+    format!("{rules}{}{rows:?}", if other { "'" } else { "" })
 }
 
 /// One line of the story, manifests cut short.

@@ -8,6 +8,10 @@ use eventsink_worker::cut::{Hold, HoldReason};
 pub const CONSUMER_ERROR: &str = "consumer error";
 /// What it notes when a record cannot be put into a file.
 pub const ODD_RECORD: &str = "record that cannot be encoded";
+/// What it notes when its decoder does not give the rows that another one promised.
+pub const OTHER_DECODER: &str = "rows of another decoder";
+/// What the world notes when somebody resets the group's offset.
+pub const RESET: &str = "offset reset by hand";
 
 /// Notes a hold; one without cause breaks the promise.
 pub fn held(id: usize, hold: &Hold, shared: &mut Shared) {
@@ -15,6 +19,8 @@ pub fn held(id: usize, hold: &Hold, shared: &mut Shared) {
     let expected = match hold.reason {
         HoldReason::PartitionStalled => is_one_of(hold, CONSUMER_ERROR, shared),
         HoldReason::Unencodable => is_one_of(hold, ODD_RECORD, shared),
+        HoldReason::PlanNeedsDecoder => is_one_of(hold, OTHER_DECODER, shared),
+        HoldReason::OffsetsMoved => !shared.ignore_moved && shared.seen.contains_key(RESET),
         HoldReason::DeadLetterTopic => shared.dead_letters.copied,
         HoldReason::PoisonFlood => is_flood(hold, shared),
         HoldReason::OffsetLost => shared.losses.happen && !shared.losses.skip,

@@ -7,6 +7,7 @@
 //! Not in it: a log that is truncated, which no seed does, and the leader epoch of a seek, which the driver drops.
 
 mod broker;
+mod consumer;
 mod driver;
 mod holds;
 mod log;
@@ -77,7 +78,7 @@ fn short_story(seed: u64, sabotage: Sabotage) -> Violation {
 }
 
 /// What the steps must have met, or the simulation proves little.
-const HARD_CASES: [&str; 18] = [
+const HARD_CASES: [&str; 21] = [
     "refused commit",
     "late commit",
     "late commit refused",
@@ -96,6 +97,9 @@ const HARD_CASES: [&str; 18] = [
     "copy that outlives a hold",
     "PoisonFlood",
     "open breaker",
+    "PlanNeedsDecoder",
+    "offset reset by hand",
+    "OffsetsMoved",
 ];
 
 fn number(variable: &str) -> Option<u64> {
@@ -190,4 +194,6 @@ caught! {
     keeping_rows_behind_a_copy_in_a_hold_is_caught: OpenSurvivesHold,
     letting_a_flood_through_is_caught: FloodIgnored,
     cutting_while_the_store_is_away_is_caught: BreakerIgnored,
+    letting_records_overtake_an_error_is_caught: ErrorOvertaken,
+    writing_the_rows_of_another_decoder_is_caught: DecoderIgnored,
 }

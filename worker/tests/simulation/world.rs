@@ -48,12 +48,14 @@ impl World {
         let poisoned = rng.one_in(4);
         let flood = FloodLimit { threshold: Share::percent(if poisoned { 60 } else { 100 }), min_records: 2 };
         let dead_letters = DeadLetters { copied: rng.one_in(2), flood };
+        let ignore_moved = rng.one_in(2);
         let drivers = (0..2 + rng.index(2)).map(Driver::new).collect();
         let shared = Shared {
             rng,
             log: Log::new(START, poisoned),
             losses,
             dead_letters,
+            ignore_moved,
             sabotage,
             manifests: BTreeMap::new(),
             files: BTreeMap::new(),
@@ -104,6 +106,9 @@ impl World {
         }
         if shared.rng.one_in(300) {
             shared.delete_group();
+        }
+        if shared.rng.one_in(300) {
+            shared.reset_offset();
         }
         if shared.rng.one_in(100) {
             shared.expel();
@@ -192,10 +197,15 @@ impl World {
             }
             self.verify()?;
             let (driver, shared) = (&mut self.drivers[survivor], &mut self.shared);
-            let decides = [HoldReason::OffsetLost, HoldReason::PoisonFlood];
-            if driver.hold().is_some_and(|hold| decides.contains(&hold.reason)) {
-                // Without `skip`, or in a flood, a person has to decide.
+            let decides = [HoldReason::OffsetLost, HoldReason::PoisonFlood, HoldReason::OffsetsMoved];
+            let held = driver.hold().map(|hold| hold.reason);
+            if held.is_some_and(|reason| decides.contains(&reason)) {
+                // Without `skip` or `ignore`, or in a flood, a person has to decide.
                 return Ok(());
+            }
+            if held == Some(HoldReason::PlanNeedsDecoder) {
+                // Until the version runs that has planned the cut.
+                driver.stop(shared);
             }
             if driver.drained(shared.log.end()) {
                 if shared.lag() == 0 {

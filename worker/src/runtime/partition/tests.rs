@@ -140,9 +140,8 @@ fn only_bodies_of_dead_letters_that_are_still_to_be_copied_outlive_the_put_of_th
     let file = |kind| PlannedFile { key: "k".into(), kind, rows: 1, first: 0, last: 0, digest: "d".into() };
     let manifest = Manifest { files: vec![file(FileKind::Rows), file(FileKind::DeadLetters)], ..manifest() };
     let bodies = vec![Bytes::from_static(b"rows"), Bytes::from_static(b"dead letters")];
-    let left = |copies, adopted| {
-        Flight { manifest: manifest.clone(), bodies: bodies.clone(), adopted }.drop_bodies(copies)
-    };
+    let left =
+        |copies, adopted| Flight { manifest: manifest.clone(), bodies: bodies.clone(), adopted }.drop_bodies(copies);
     assert_eq!([left(true, false), left(false, false), left(true, true)], [12, 0, 0]);
 }
 

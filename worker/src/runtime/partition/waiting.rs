@@ -43,7 +43,13 @@ impl Waiting {
         self.bytes
     }
 
+    /// Adds what came last. The library tells of a batch that it cannot read with each of its tries: once is enough.
     pub fn add(&mut self, item: Item) {
+        if let (Some(Item::Fault(last)), Item::Fault(next)) = (self.items.back(), &item)
+            && (last.generation, last.code) == (next.generation, next.code)
+        {
+            return;
+        }
         self.bytes += memory(&item);
         self.items.push_back(item);
     }
@@ -72,5 +78,20 @@ fn memory(item: &Item) -> usize {
     match item {
         Item::Records(records) => records.batch.memory(),
         Item::Fault(_) => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_that_is_told_again_and_again_waits_once() {
+        let mut waiting = Waiting::default();
+        let fault = |generation, code| Item::Fault(Fault { generation, code, text: String::new() });
+        let codes = [RDKafkaErrorCode::BadMessage, RDKafkaErrorCode::BadMessage, RDKafkaErrorCode::AutoOffsetReset];
+        codes.into_iter().for_each(|code| waiting.add(fault(1, code)));
+        waiting.add(fault(2, RDKafkaErrorCode::AutoOffsetReset));
+        assert_eq!(std::iter::from_fn(|| waiting.next()).count(), 3);
     }
 }
