@@ -100,6 +100,6 @@ $(RIGS) $(LINTERS) $(CLUSTER):
 	@$@ get
 
 $(DENY):
-	cargo install --locked --quiet --root $(EVENTSINK_CACHE)/cargo-deny-$(DENY_VERSION) \
+	cargo install --locked --quiet --debug --root $(EVENTSINK_CACHE)/cargo-deny-$(DENY_VERSION) \
 	  --target-dir $(EVENTSINK_CACHE)/cargo-deny-build cargo-deny@$(DENY_VERSION)
 	rm -rf $(EVENTSINK_CACHE)/cargo-deny-build

@@ -15,3 +15,9 @@ pub fn words(error: &kube::Error) -> String {
 pub fn is_missing(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 404)
 }
+
+/// Whether the API server has looked at the object and said no; the same object is refused again.
+#[must_use]
+pub fn is_refusal(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if [400, 403, 422].contains(&status.code))
+}

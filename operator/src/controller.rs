@@ -22,6 +22,9 @@ use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::{Controller, WatchStreamExt as _, controller, predicates, reflector, watcher};
 use kube::{Api, Client, ResourceExt as _};
+use reqwest::redirect::Policy;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
@@ -66,7 +69,7 @@ pub async fn run(run: Run) -> Result<(), Error> {
     let readiness = Readiness::default();
     let listener = TcpListener::bind(run.listen).await.map_err(|error| Error::Listen(run.listen, error))?;
     tokio::spawn(http::serve(listener, readiness.clone(), metrics.clone()));
-    let http = reqwest::Client::builder().no_proxy().build().map_err(|error| setup(&error))?;
+    let http = reqwest::Client::builder().no_proxy().redirect(Policy::none()).build().map_err(|error| setup(&error))?;
     let mut lease = run.leader_elect.then(|| lease(&run, &client));
     let context = Arc::new(Context {
         recorder: Recorder::new(
@@ -101,7 +104,9 @@ pub async fn run(run: Run) -> Result<(), Error> {
 
 fn lease(run: &Run, client: &Client) -> Lease {
     let namespace = run.pod_namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
-    let me = run.pod_name.clone().unwrap_or_else(|| format!("process-{}", std::process::id()));
+    // Process ids of two machines can be the same.
+    let me = || format!("process-{:016x}", RandomState::new().hash_one(std::process::id()));
+    let me = run.pod_name.clone().unwrap_or_else(me);
     Lease::new(client.clone(), &namespace, &run.lease_name, &me)
 }
 

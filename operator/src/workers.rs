@@ -3,16 +3,19 @@
 use crate::build;
 use crate::context::Context;
 use crate::projection::PORT;
-use eventsink_crds::status::WorkerStatus;
+use eventsink_crds::status::{PartitionStatus, WorkerStatus};
 use futures::future::join_all;
 use k8s_openapi::api::core::v1::Pod;
-use kube::Api;
 use kube::api::ListParams;
+use kube::{Api, ResourceExt as _};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// A pod that does not answer within this time is not waited for.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// An answer is no longer than this, in bytes: a partition takes some hundred.
+const LONGEST: usize = 16 << 20;
 
 /// Answers of the workers of one sink.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -32,15 +35,24 @@ impl Workers {
         self.running > 0 && self.answers.len() == self.running
     }
 
+    /// All partitions that somebody has, as he sees them.
+    pub fn each_partition(&self) -> impl Iterator<Item = &PartitionStatus> {
+        self.answers.iter().flat_map(|worker| &worker.partitions)
+    }
+
+    /// Whether every worker is ready and has said, and each of so many partitions belongs to one of them: only then are
+    /// their numbers the whole.
+    #[must_use]
+    pub fn have_all(&self, partitions: Option<i32>) -> bool {
+        let whole = self.all_answered() && self.answers.iter().all(|worker| worker.ready);
+        whole && partitions == Some(self.partitions())
+    }
+
     /// Partitions that are assigned to somebody.
     #[must_use]
     pub fn partitions(&self) -> i32 {
-        let assigned: std::collections::BTreeSet<_> = self
-            .answers
-            .iter()
-            .flat_map(|worker| &worker.partitions)
-            .map(|partition| (&partition.topic, partition.partition))
-            .collect();
+        let assigned: std::collections::BTreeSet<_> =
+            self.each_partition().map(|partition| (&partition.topic, partition.partition)).collect();
         i32::try_from(assigned.len()).unwrap_or(i32::MAX)
     }
 }
@@ -52,12 +64,15 @@ impl Workers {
 pub async fn ask(context: &Context, namespace: &str, sink: &str) -> Result<Workers, kube::Error> {
     let pods: Api<Pod> = Api::namespaced(context.client.clone(), namespace);
     let found = pods.list(&ListParams::default().labels(&selector_text(&build::selector(sink)))).await?;
-    let addresses: Vec<String> = found.items.iter().filter_map(address).collect();
+    // Labels can be anybody's.
+    let ours = build::worker_name(sink) + "-";
+    let found: Vec<Pod> = found.items.into_iter().filter(|pod| is_of(pod, &ours)).collect();
+    let addresses: Vec<String> = found.iter().filter_map(address).collect();
     let answers = join_all(addresses.iter().map(|address| status(&context.http, address))).await;
     Ok(Workers {
         running: addresses.len(),
         answers: answers.into_iter().flatten().collect(),
-        waiting: found.items.iter().filter_map(waits).collect(),
+        waiting: found.iter().filter_map(waits).collect(),
     })
 }
 
@@ -65,6 +80,13 @@ pub async fn ask(context: &Context, namespace: &str, sink: &str) -> Result<Worke
 #[must_use]
 pub fn selector_text(labels: &BTreeMap<String, String>) -> String {
     labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",")
+}
+
+/// Whether a ReplicaSet of the Deployment controls it; the rest of such a name has no dash.
+fn is_of(pod: &Pod, prefix: &str) -> bool {
+    let controls = pod.owner_references().iter().find(|owner| owner.controller == Some(true));
+    let set = controls.filter(|owner| owner.kind == "ReplicaSet").and_then(|owner| owner.name.strip_prefix(prefix));
+    set.is_some_and(|hash| !hash.contains('-'))
 }
 
 /// Address of a pod that runs and is not about to end.
@@ -95,5 +117,13 @@ fn waits(pod: &Pod) -> Option<String> {
 async fn status(http: &reqwest::Client, address: &str) -> Option<WorkerStatus> {
     let host = if address.contains(':') { format!("[{address}]") } else { address.to_owned() };
     let answer = http.get(format!("http://{host}:{PORT}/status")).timeout(PATIENCE).send().await.ok()?;
-    answer.error_for_status().ok()?.json().await.ok()
+    let mut answer = answer.error_for_status().ok()?;
+    let mut body = Vec::new();
+    while let Some(part) = answer.chunk().await.ok()? {
+        if body.len() + part.len() > LONGEST {
+            return None;
+        }
+        body.extend_from_slice(&part);
+    }
+    serde_json::from_slice(&body).ok()
 }

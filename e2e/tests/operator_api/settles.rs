@@ -31,6 +31,52 @@ fn a_suspended_sink_has_no_workers_and_settles() {
 }
 
 #[test]
+fn a_sink_that_lacks_its_secret_can_be_suspended_and_scaled_to_zero() {
+    let scene = Scene::new("rests");
+    let _operator = scene.operator(&[]);
+    for (name, rest) in [("one", json!({"suspend": true})), ("other", json!({"replicas": 0}))] {
+        scene.namespace.apply(&sink(name, 2));
+        scene.wait_for_replicas(name, 2);
+        let lacks = with(&sink(name, 2), &json!({"spec": {"storage": {"s3": {"secretRef": {"name": "gone"}}}}}));
+        scene.namespace.apply(&lacks);
+        scene.wait_for_ready(name, "False", "SecretNotFound");
+        scene.wait_for_replicas(name, 2);
+        scene.namespace.apply(&with(&lacks, &json!({"spec": rest})));
+        scene.wait_for_replicas(name, 0);
+        let told = scene.wait_for_ready(name, "False", "SecretNotFound");
+        assert_eq!(condition(&told, "Stalled"), "True");
+        // It comes back as it was when it fits again.
+        scene.namespace.apply(&sink(name, 2));
+        scene.wait_for_replicas(name, 2);
+    }
+}
+
+#[test]
+fn what_the_api_server_refuses_is_said_in_its_words_and_stalls() {
+    let scene = Scene::new("refused");
+    let _operator = scene.operator(&[]);
+    let resources = json!({"requests": {"memory": "2Gi"}, "limits": {"memory": "1Gi"}});
+    scene.namespace.apply(&with(&sink("orders", 1), &json!({"spec": {"worker": {"resources": resources}}})));
+    let told = scene.wait_for_ready("orders", "False", "ApplyFailed");
+    assert_eq!(condition(&told, "Stalled"), "True");
+    assert!(message(&told, "Ready").contains("must be less than or equal to memory limit"), "{:#}", told["status"]);
+    scene.namespace.apply(&sink("orders", 1));
+    scene.wait_for_replicas("orders", 1);
+}
+
+#[test]
+fn a_platform_that_makes_no_pod_is_heard() {
+    let scene = Scene::new("no-pods");
+    let _operator = scene.operator(&[]);
+    scene.namespace.apply(&json!({
+        "apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}},
+    }));
+    scene.namespace.apply(&sink("orders", 1));
+    let told = scene.wait_for_ready("orders", "False", "WorkersNotReady");
+    assert!(message(&told, "Ready").contains("exceeded quota"), "{:#}", told["status"]);
+}
+
+#[test]
 fn a_deleted_sink_takes_its_children_and_leaves_what_is_not_its_own() {
     let scene = Scene::new("deletes");
     let _operator = scene.operator(&[]);

@@ -1,9 +1,10 @@
 //! Fourth stage: the children are put by server-side apply, the workload last, so that pods never start before what they
-//! mount. Fields of other managers stay.
+//! mount; only what the workload no longer names is removed after it. Fields of other managers stay.
 
 use crate::answer;
 use crate::build::{Children, OPERATOR, PodMonitor, worker_name};
 use crate::context::Context;
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
@@ -11,6 +12,7 @@ use kube::core::NamespaceResourceScope;
 use kube::{Api, Resource, ResourceExt as _};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::json;
 use std::fmt::Debug;
 
 /// Why a child could not be put.
@@ -40,20 +42,32 @@ pub enum ApplyError {
     },
 }
 
-/// Puts all children.
+impl ApplyError {
+    /// Whether the API server has looked at it and said no, as it will again until somebody changes something: a quota, an
+    /// admission rule, a value that it does not take.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Api { source, .. } if answer::is_refusal(source))
+    }
+}
+
+/// Puts all children; gives the workers' Deployment as the API server has it now.
 ///
 /// # Errors
 /// The first child that could not be put; what was put before it stays, and the next try goes on from there.
-pub async fn apply(context: &Context, namespace: &str, sink: &str, children: &Children) -> Result<(), ApplyError> {
-    match &children.service_account {
-        Some(account) => put(context, namespace, account).await?,
-        None => remove::<ServiceAccount>(context, namespace, sink).await?,
+pub async fn apply(
+    context: &Context,
+    namespace: &str,
+    sink: &str,
+    children: &Children,
+) -> Result<Deployment, ApplyError> {
+    if let Some(account) = &children.service_account {
+        put(context, namespace, account).await?;
     }
     put(context, namespace, &children.config_map).await?;
     put(context, namespace, &children.secret).await?;
-    match &children.disruption_budget {
-        Some(budget) => put(context, namespace, budget).await?,
-        None => remove::<PodDisruptionBudget>(context, namespace, sink).await?,
+    if let Some(budget) = &children.disruption_budget {
+        put(context, namespace, budget).await?;
     }
     if let Some(policy) = &children.network_policy {
         put(context, namespace, policy).await?;
@@ -61,7 +75,31 @@ pub async fn apply(context: &Context, namespace: &str, sink: &str, children: &Ch
     if let Some(monitor) = &children.pod_monitor {
         monitor_if_known(context, namespace, monitor).await?;
     }
-    put(context, namespace, &children.deployment).await
+    let deployment = put(context, namespace, &children.deployment).await?;
+    if children.service_account.is_none() {
+        remove::<ServiceAccount>(context, namespace, sink).await?;
+    }
+    if children.disruption_budget.is_none() {
+        remove::<PodDisruptionBudget>(context, namespace, sink).await?;
+    }
+    Ok(deployment)
+}
+
+/// Ends the workers and leaves the rest as it is, for a sink that shall rest and of which nothing can be built.
+///
+/// # Errors
+/// When the API server does not take it.
+pub async fn stop(context: &Context, namespace: &str, deployment: &Deployment) -> Result<Deployment, ApplyError> {
+    if !context.leadership.holds() {
+        return Err(ApplyError::NotLeader);
+    }
+    let api: Api<Deployment> = Api::namespaced(context.client.clone(), namespace);
+    let name = deployment.name_any();
+    let params = PatchParams { field_manager: Some(OPERATOR.to_owned()), ..PatchParams::default() };
+    // The uid is a precondition: another object of that name is not touched.
+    let rest = json!({"metadata": {"uid": deployment.uid()}, "spec": {"replicas": 0}});
+    let failed = |source| ApplyError::Api { kind: "Deployment".into(), name: name.clone(), source: Box::new(source) };
+    api.patch(&name, &params, &Patch::Merge(rest)).await.map_err(failed)
 }
 
 /// The Prometheus Operator may be installed later: workers do not wait for it.
@@ -71,7 +109,7 @@ async fn monitor_if_known(context: &Context, namespace: &str, monitor: &PodMonit
             tracing::debug!(namespace, "this cluster has no PodMonitors");
             Ok(())
         }
-        result => result,
+        result => result.map(drop),
     }
 }
 
@@ -85,7 +123,7 @@ impl<K> Child for K where
 {
 }
 
-async fn put<K: Child>(context: &Context, namespace: &str, child: &K) -> Result<(), ApplyError> {
+async fn put<K: Child>(context: &Context, namespace: &str, child: &K) -> Result<K, ApplyError> {
     let api: Api<K> = Api::namespaced(context.client.clone(), namespace);
     let name = child.name_any();
     let failed = |source| ApplyError::Api { kind: K::kind(&()).into(), name: name.clone(), source: Box::new(source) };
@@ -99,8 +137,7 @@ async fn put<K: Child>(context: &Context, namespace: &str, child: &K) -> Result<
     if !context.leadership.holds() {
         return Err(ApplyError::NotLeader);
     }
-    api.patch(&name, &PatchParams::apply(OPERATOR).force(), &Patch::Apply(child)).await.map_err(failed)?;
-    Ok(())
+    api.patch(&name, &PatchParams::apply(OPERATOR).force(), &Patch::Apply(child)).await.map_err(failed)
 }
 
 /// Removes a child that is no longer wanted, if it is of this sink.

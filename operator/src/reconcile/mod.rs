@@ -13,8 +13,9 @@ use crate::scale::{Observed, Place, Plan, Policy};
 use crate::{answer, build};
 use apply::ApplyError;
 use dereference::Dereferenced;
-use eventsink_crds::sink::{EventSink, ScalingMode, condition};
+use eventsink_crds::sink::{EventSink, ScalingMode, condition, reason};
 use eventsink_crds::status::PartitionStatus;
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 use kube::core::DeserializeGuard;
@@ -39,6 +40,9 @@ const SPREAD: u64 = 600;
 const CLAIM: Duration = Duration::from_secs(15);
 /// A failed reconcile is tried again.
 const AGAIN: Duration = Duration::from_secs(10);
+/// What the API server has refused it will refuse again, until somebody changes the sink (which is seen at once), a quota
+/// or a rule (which is not).
+const REFUSED: Duration = Duration::from_secs(60);
 
 /// Why a reconcile failed; what somebody must change is no failure but a condition.
 #[derive(Debug, thiserror::Error)]
@@ -147,16 +151,18 @@ fn spread(uid: &str) -> u64 {
 pub fn try_again(sink: Arc<DeserializeGuard<EventSink>>, error: &Error, context: Arc<Context>) -> Action {
     tracing::warn!(sink = %format!("{}/{}", sink.namespace().unwrap_or_default(), sink.name_any()), %error, "reconcile failed, trying again");
     context.metrics.failed(error.stage());
-    Action::requeue(AGAIN)
+    match error {
+        Error::Apply(error) if error.is_refusal() => Action::requeue(REFUSED),
+        _ => Action::requeue(AGAIN),
+    }
 }
 
 async fn bring_about(sink: &EventSink, found: &mut Dereferenced, context: &Context) -> Outcome {
     let valid = match validate::validate(sink, found, &context.worker_image) {
         Ok(valid) => valid,
-        Err(invalid) => return Outcome::Invalid(invalid),
+        Err(invalid) => return leave(sink, found, context, invalid).await,
     };
-    let policy =
-        Policy { scaling: valid.scaling.clone(), replicas: valid.replicas, suspend: valid.suspend, alone: valid.alone };
+    let policy = policy(sink, valid.alone);
     found.topics = topics(sink, found, &valid, context);
     let partitions = status::partitions(sink.status.as_ref(), found);
     let observed = Observed {
@@ -167,8 +173,37 @@ async fn bring_about(sink: &EventSink, found: &mut Dereferenced, context: &Conte
     let plan = context.scaling.plan(&valid.owner.uid, &policy, &observed);
     let children = build::children(&valid, plan.replicas, context.optional);
     match apply::apply(context, &valid.namespace, &valid.name, &children).await {
-        Ok(()) => Outcome::Applied(plan),
+        Ok(deployment) => {
+            // What is ready is judged by the generation that this has made.
+            found.deployment = Some(deployment);
+            Outcome::Applied(plan)
+        }
         Err(error) => Outcome::NotApplied(plan, error),
+    }
+}
+
+fn policy(sink: &EventSink, alone: bool) -> Policy {
+    Policy { scaling: sink.spec.scaling.clone(), replicas: sink.spec.replicas, suspend: sink.spec.suspend, alone }
+}
+
+/// What runs goes on as it is, unless nothing shall run: who suspends a sink waits for no mended Secret.
+async fn leave(sink: &EventSink, found: &mut Dereferenced, context: &Context, invalid: Invalid) -> Outcome {
+    let uid = sink.uid().unwrap_or_default();
+    // Nobody asks with credentials that were taken away.
+    context.kafka.leave(&uid);
+    let runs = |deployment: &&Deployment| deployment.spec.as_ref().is_some_and(|spec| spec.replicas != Some(0));
+    let Some(deployment) = found.deployment.as_ref().filter(runs) else { return Outcome::Invalid(invalid) };
+    let policy = policy(sink, false);
+    let ours = deployment.owner_references().iter().any(|owner| owner.uid == uid);
+    if !ours || !policy.rests() {
+        return Outcome::Invalid(invalid);
+    }
+    match apply::stop(context, &sink.namespace().unwrap_or_default(), deployment).await {
+        Ok(deployment) => {
+            found.deployment = Some(deployment);
+            Outcome::Invalid(invalid)
+        }
+        Err(error) => Outcome::NotApplied(context.scaling.plan(&uid, &policy, &Observed::default()), error),
     }
 }
 
@@ -190,7 +225,8 @@ fn places(found: &Dereferenced, partitions: Option<i32>) -> Option<Vec<Place>> {
     let wanted = found.deployment.as_ref()?.spec.as_ref()?.replicas?;
     let answers = &found.workers.answers;
     let all = found.workers.all_answered() && status.ready_replicas == Some(wanted) && answers.len() == wanted as usize;
-    let settled = all && partitions.is_some_and(|count| count == found.workers.partitions());
+    let settled = all && found.workers.have_all(partitions);
+    let settled = settled && found.workers.each_partition().all(|at| at.read_position >= 0 || at.hold.is_some());
     let number = |offset: u64| i64::try_from(offset).unwrap_or(i64::MAX);
     settled.then(|| {
         let each =
@@ -227,7 +263,7 @@ async fn tell(sink: &EventSink, conditions: &[Condition], context: &Context) {
     if old.as_ref() == Some(&ready.reason) {
         return;
     }
-    let quiet = ready.status == "True" || is(conditions, condition::RECONCILING);
+    let quiet = ready.status == "True" || ready.reason == reason::PROGRESSING;
     let event = Event {
         type_: if quiet { EventType::Normal } else { EventType::Warning },
         reason: ready.reason.clone(),

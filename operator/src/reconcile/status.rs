@@ -11,11 +11,13 @@ use crate::scale::Plan;
 use crate::workers::{Workers, selector_text};
 use crate::{build, context::Context};
 use eventsink_crds::sink::{EventSink, EventSinkStatus, Files, HeldPartition, Lag, condition, reason};
+use eventsink_crds::status::PartitionStatus;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Resource as _, ResourceExt as _};
 use serde_json::json;
+use std::collections::BTreeSet;
 
 /// Partitions on hold that the status names; all of them are metrics.
 const NAMED: usize = 10;
@@ -37,8 +39,10 @@ pub fn status(sink: &EventSink, found: &Dereferenced, outcome: &Outcome, now: Ti
     let old = sink.status.clone().unwrap_or_default();
     let workers = &found.workers;
     let deployment = found.deployment.as_ref().and_then(|deployment| deployment.status.as_ref());
-    let held = held(workers);
+    let rests = outcome.plan().is_some_and(|plan| plan.replicas == 0);
+    let mut held = if rests { Vec::new() } else { held(&old.held, workers) };
     let ready = ready(sink, found, outcome, &held);
+    held.truncate(NAMED);
     let mut conditions =
         Conditions { generation: sink.metadata.generation, now, old: &old.conditions, all: Vec::new() };
     conditions.add(condition::READY, &ready.word);
@@ -62,7 +66,7 @@ pub fn status(sink: &EventSink, found: &Dereferenced, outcome: &Outcome, now: Ti
         desired_replicas: outcome.plan().map(|plan| plan.replicas).or(old.desired_replicas),
         selector: Some(selector_text(&build::selector(&sink.name_any()))),
         partitions: partitions(sink.status.as_ref(), found),
-        lag: lag(found),
+        lag: lag(found, partitions(sink.status.as_ref(), found)),
         files: files(workers),
         dead_lettered: workers.all_answered().then(|| sum(workers.answers.iter().map(|worker| worker.dead_lettered))),
         held,
@@ -95,6 +99,9 @@ fn ready(sink: &EventSink, found: &Dereferenced, outcome: &Outcome, held: &[Held
         Outcome::Invalid(invalid) => return stalled(word("False", invalid.reason(), invalid.to_string())),
         Outcome::NotApplied(_, error @ ApplyError::NotOwned { .. }) => {
             return stalled(word("False", reason::NOT_OWNED, error.to_string()));
+        }
+        Outcome::NotApplied(_, error) if error.is_refusal() => {
+            return stalled(word("False", reason::APPLY_FAILED, error.to_string()));
         }
         Outcome::NotApplied(_, error) => return at_work(word("False", reason::APPLY_FAILED, error.to_string())),
         Outcome::Applied(plan) => plan,
@@ -132,8 +139,9 @@ fn ready(sink: &EventSink, found: &Dereferenced, outcome: &Outcome, held: &[Held
             format!("{} of {} workers are ready", plan.replicas, plan.replicas),
         ));
     }
-    match found.workers.waiting.first() {
-        Some(words) => at_work(word("False", reason::WORKERS_NOT_READY, words.clone())),
+    let waits = found.workers.waiting.first().cloned();
+    match waits.or_else(|| found.deployment.as_ref().and_then(no_pods)) {
+        Some(words) => at_work(word("False", reason::WORKERS_NOT_READY, words)),
         None => {
             at_work(word("False", reason::PROGRESSING, format!("waiting for {} workers to be ready", plan.replicas)))
         }
@@ -151,6 +159,14 @@ fn rollout(deployment: Option<&Deployment>, wanted: i32) -> (i32, bool) {
         && count(status.updated_replicas) == wanted
         && count(status.ready_replicas) == wanted;
     (count(status.replicas), seen && asked && all)
+}
+
+/// Why the platform makes no pod at all: a quota, an admission rule, a service account that is not there.
+fn no_pods(deployment: &Deployment) -> Option<String> {
+    let conditions = deployment.status.as_ref()?.conditions.as_ref()?;
+    let failure = conditions.iter().find(|found| found.type_ == "ReplicaFailure" && found.status == "True")?;
+    let reason = failure.reason.as_deref().unwrap_or("ReplicaFailure");
+    Some(format!("no pod can be made: {reason}: {}", failure.message.as_deref().unwrap_or("no details")))
 }
 
 fn credentials(outcome: &Outcome) -> Word {
@@ -201,11 +217,13 @@ fn scaling(plan: &Plan) -> Word {
     word(if plan.active { "True" } else { "False" }, plan.reason, plan.message.clone())
 }
 
-fn held(workers: &Workers) -> Vec<HeldPartition> {
+/// Partitions on hold. One that nobody speaks of now, while somebody is silent or on his way, is so still.
+fn held(old: &[HeldPartition], workers: &Workers) -> Vec<HeldPartition> {
+    let told: BTreeSet<_> = workers.each_partition().map(|told| (told.topic.as_str(), told.partition)).collect();
+    let silent = !workers.all_answered() || workers.answers.iter().any(|worker| !worker.ready);
+    let stays = old.iter().filter(|old| silent && !told.contains(&(old.topic.as_str(), old.partition)));
     let mut held: Vec<HeldPartition> = workers
-        .answers
-        .iter()
-        .flat_map(|worker| &worker.partitions)
+        .each_partition()
         .filter_map(|partition| {
             let hold = partition.hold.as_ref()?;
             Some(HeldPartition {
@@ -215,24 +233,24 @@ fn held(workers: &Workers) -> Vec<HeldPartition> {
                 message: hold.detail.clone(),
             })
         })
+        .chain(stays.cloned())
         .collect();
     held.sort_by(|a, b| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
-    held.truncate(NAMED);
     held
 }
 
-/// The sum over all workers; nothing unless each of them has said, since a part of it would look like progress.
-fn lag(found: &Dereferenced) -> Option<Lag> {
+/// The sum over all workers; nothing unless each partition has been told, since a part of it would look like progress.
+fn lag(found: &Dereferenced, partitions: Option<i32>) -> Option<Lag> {
     let workers = &found.workers;
     if workers.running == 0 {
         // Nobody has read what is not in a file.
         let unread = found.topics.as_ref()?.as_ref().ok()?.unread?;
         return Some(Lag { unread, fresh: "-".to_owned(), ..Lag::default() });
     }
-    if !workers.all_answered() {
+    if !workers.have_all(partitions) || !workers.each_partition().all(knows_unread) {
         return None;
     }
-    let partitions = || workers.answers.iter().flat_map(|worker| &worker.partitions);
+    let partitions = || workers.each_partition();
     let oldest = partitions().map(|partition| partition.oldest_unpersisted_ms).max().unwrap_or(0) / 1000;
     Some(Lag {
         unread: sum(partitions().map(|partition| partition.unread)),
@@ -242,7 +260,13 @@ fn lag(found: &Dereferenced) -> Option<Lag> {
     })
 }
 
-/// As for [`lag`].
+/// A worker that does not know where a partition ends, or where it is in it, says zero.
+fn knows_unread(partition: &PartitionStatus) -> bool {
+    let begins = partition.read_position >= 0 || partition.frontier >= 0 || partition.hold.is_some();
+    begins && partition.high_watermark >= 0
+}
+
+/// The sum over all workers; nothing unless each of them has said.
 fn files(workers: &Workers) -> Option<Files> {
     workers.all_answered().then(|| Files {
         written: sum(workers.answers.iter().map(|worker| worker.files_written)),

@@ -13,8 +13,12 @@ use std::time::Duration;
 const DWELL: Duration = Duration::from_secs(90);
 /// Samples closer together than this are not compared.
 const APART: Duration = Duration::from_secs(10);
+/// Nobody looked for so long: what lies between two such samples is not known.
+const GAP: Duration = Duration::from_secs(120);
 /// A partition with unread records that does not move for so long is stuck: a slow worker reads each of its own sooner.
 const STILL: Duration = Duration::from_secs(120);
+/// A partition is alone on its worker when the others there have no more than this part of its unread records.
+const ALONE: i64 = 10;
 /// Weight of a new measurement of a worker's rate.
 const NEW: f64 = 0.3;
 /// Room that must be left when a worker is taken away.
@@ -64,6 +68,8 @@ struct Load {
     stuck: i64,
     /// Unread records of the partition that has most, among those that move.
     most: i64,
+    /// Nothing else on its worker is unread: no split of the others would make it faster.
+    alone: bool,
 }
 
 /// Decides; `current` workers run and have all said where they are.
@@ -94,7 +100,7 @@ pub fn plan(scaling: &Scaling, current: i32, places: &[Place], memory: &mut Memo
 
 fn more(load: &Load, wanted: i32, current: i32, memory: &mut Memory, sum: String) -> Plan {
     let held_back = |reason, message| Plan { replicas: current, active: true, reason, message };
-    if load.most * 2 > load.backlog && current > 1 {
+    if load.most * 2 > load.backlog && load.alone && current > 1 {
         return held_back(
             reason::PARTITION_SKEW,
             format!("{sum}; one partition has most of it, so more workers would not help"),
@@ -174,9 +180,15 @@ impl Memory {
             self.last = Some((then, before));
             return None;
         }
+        if passed > GAP {
+            self.interrupt();
+            self.last = Some((now, places.to_vec()));
+            return None;
+        }
         let old: BTreeMap<_, _> = before.iter().map(|place| (&place.partition, place)).collect();
-        let mut load = Load { inflow: 0.0, backlog: 0, stuck: 0, most: 0 };
+        let mut load = Load { inflow: 0.0, backlog: 0, stuck: 0, most: 0, alone: false };
         let mut workers: BTreeMap<usize, (i64, i64)> = BTreeMap::new();
+        let mut fullest = None;
         for place in places {
             let Some(old) = old.get(&place.partition) else { continue };
             let read = (place.position - old.position).max(0);
@@ -186,11 +198,16 @@ impl Memory {
                 continue;
             }
             load.backlog += place.unread;
-            load.most = load.most.max(place.unread);
+            if place.unread > load.most {
+                (load.most, fullest) = (place.unread, Some(place.worker));
+            }
             let (all, left) = workers.entry(place.worker).or_default();
             *all += read;
             *left += place.unread;
         }
+        // A handful that its neighbours have just received is no load.
+        let left = |worker| workers.get(&worker).map_or(0, |(_, left)| *left);
+        load.alone = fullest.is_some_and(|worker| left(worker) - load.most <= load.most / ALONE);
         for (read, left) in workers.into_values() {
             // One that could have read more was not slowed down by the topic.
             if left > read && read > 0 {

@@ -149,6 +149,29 @@ fn one_hot_partition_is_said_and_not_answered_with_more_workers() {
 }
 
 #[test]
+fn a_hot_partition_whose_neighbours_wait_behind_it_gets_more_workers() {
+    let mut world = World::new(4, 1000.0);
+    world.workers = 2;
+    world.places[0].high = 8_000_000;
+    world.places[2].high = 4_000_000;
+    world.run(300, |_| 5.0);
+    assert!(world.workers > 2, "{} workers for two partitions that share one", world.workers);
+}
+
+#[test]
+fn a_time_in_which_nobody_looked_is_no_time_of_quiet() {
+    let mut world = World::new(12, 1000.0);
+    world.workers = 4;
+    world.run(DWELL.as_secs() + 4 * STEP, |_| 10.0);
+    // Such as an API server that was away: everything was read meanwhile.
+    world.now += 2 * HOUR;
+    let back = world.step(|_| 10.0);
+    assert_eq!(back.replicas, 4, "{back:?}");
+    let next = world.step(|_| 10.0);
+    assert_eq!(next.replicas, 4, "{next:?}");
+}
+
+#[test]
 fn a_partition_that_stands_still_asks_for_nobody() {
     let mut world = World::new(12, 1000.0);
     world.places[3].held = true;

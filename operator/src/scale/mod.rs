@@ -31,6 +31,15 @@ pub struct Policy {
     pub alone: bool,
 }
 
+impl Policy {
+    /// Whether nothing shall run, whatever is observed.
+    #[must_use]
+    pub fn rests(&self) -> bool {
+        let given = matches!(self.scaling.mode, ScalingMode::Fixed | ScalingMode::External);
+        self.suspend || given && self.replicas == 0
+    }
+}
+
 /// How many workers there should be, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
@@ -78,7 +87,11 @@ fn by_mode(policy: &Policy, observed: &Observed, memory: &mut Memory, now: Durat
 fn by_lag(scaling: &Scaling, observed: &Observed, memory: &mut Memory, now: Duration) -> Plan {
     let current = observed.current.filter(|current| *current > 0);
     match (current, &observed.places) {
-        (Some(current), Some(places)) if !places.is_empty() => lag::plan(scaling, current, places, memory, now),
+        (Some(current), Some(places)) if !places.is_empty() => {
+            let plan = lag::plan(scaling, current, places, memory, now);
+            // Bounds that somebody has just changed hold at once.
+            Plan { replicas: plan.replicas.clamp(scaling.min_replicas, scaling.max_replicas), ..plan }
+        }
         _ => {
             // Unknown is not zero.
             memory.interrupt();

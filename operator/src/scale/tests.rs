@@ -71,6 +71,17 @@ fn while_the_broker_is_away_the_number_holds_and_nothing_is_made_up_for_when_it_
 }
 
 #[test]
+fn new_bounds_hold_at_once() {
+    let mut policy = policy(ScalingMode::Lag);
+    (policy.scaling.min_replicas, policy.scaling.max_replicas) = (2, 4);
+    let place = Place { partition: ("orders".to_owned(), 0), worker: 0, position: 0, high: 0, unread: 0, held: false };
+    for (current, expected) in [(1, 2), (3, 3), (9, 4)] {
+        let observed = Observed { current: Some(current), partitions: Some(1), places: Some(vec![place.clone()]) };
+        assert_eq!(decide(&policy, &observed).replicas, expected, "{current} workers");
+    }
+}
+
+#[test]
 fn fixed_and_external_follow_the_spec_even_to_zero_and_a_suspended_sink_has_none() {
     for mode in [ScalingMode::Fixed, ScalingMode::External] {
         for replicas in [0, 5, 1000] {

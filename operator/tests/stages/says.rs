@@ -1,18 +1,20 @@
 //! What the status says of what was found and done.
 
 use crate::{sink, whole};
-use eventsink_crds::sink::{EventSink, EventSinkStatus, condition, reason};
+use eventsink_crds::sink::{EventSink, EventSinkStatus, HeldPartition, condition, reason};
 use eventsink_crds::status::{HoldStatus, PartitionStatus, WorkerStatus};
 use eventsink_operator::lag::Topics;
 use eventsink_operator::reconcile::Outcome;
+use eventsink_operator::reconcile::apply::ApplyError;
 use eventsink_operator::reconcile::dereference::Dereferenced;
 use eventsink_operator::reconcile::status::{partitions, status};
 use eventsink_operator::reconcile::validate::Invalid;
 use eventsink_operator::scale::Plan;
 use eventsink_operator::workers::Workers;
-use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStatus};
+use k8s_openapi::api::apps::v1::{Deployment, DeploymentCondition, DeploymentSpec, DeploymentStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
+use kube::core::Status;
 use serde_json::json;
 
 fn at(second: i64) -> Time {
@@ -116,6 +118,79 @@ fn a_part_of_the_answers_is_no_lag() {
     let status = said(&sink(&json!({})), &found, &applied(2));
     assert_eq!((status.lag, status.files, status.dead_lettered), (None, None, None));
     assert_eq!(status.partitions, None);
+}
+
+#[test]
+fn a_partition_that_nobody_has_or_whose_end_nobody_knows_makes_the_lag_unknown() {
+    let lag = |known: i32, change: fn(&mut WorkerStatus)| {
+        let mut sink = sink(&json!({}));
+        sink.status = Some(EventSinkStatus { partitions: Some(known), ..EventSinkStatus::default() });
+        let mut worker = worker(vec![partition(0, 5, 0)]);
+        change(&mut worker);
+        said(&sink, &running(1, vec![worker]), &applied(1)).lag
+    };
+    assert!(lag(1, |_| ()).is_some());
+    assert_eq!(lag(2, |_| ()), None, "the other belongs to nobody for now");
+    assert_eq!(lag(1, |worker| worker.ready = false), None);
+    assert_eq!(lag(1, |worker| worker.partitions[0].high_watermark = -1), None);
+    let nowhere = |worker: &mut WorkerStatus| {
+        (worker.partitions[0].read_position, worker.partitions[0].frontier) = (-1, -1);
+    };
+    assert_eq!(lag(1, nowhere), None);
+}
+
+#[test]
+fn a_hold_stays_told_while_its_worker_is_silent() {
+    let held = |number| HeldPartition {
+        topic: "orders".to_owned(),
+        partition: number,
+        reason: "OffsetLost".to_owned(),
+        message: "decide".to_owned(),
+    };
+    let mut sink = sink(&json!({}));
+    sink.status = Some(EventSinkStatus { held: vec![held(0), held(1)], ..EventSinkStatus::default() });
+    let names = |found: &Dereferenced, replicas| {
+        let status = said(&sink, found, &applied(replicas));
+        status.held.iter().map(|held| held.partition).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&running(2, vec![worker(vec![partition(0, 0, 0)])]), 2), [1], "0 was told anew");
+    let all = running(2, vec![worker(vec![partition(0, 0, 0)]), worker(vec![partition(1, 0, 0)])]);
+    assert!(names(&all, 2).is_empty());
+    assert!(names(&running(0, Vec::new()), 0).is_empty(), "nobody waits for anything in a sink that rests");
+}
+
+#[test]
+fn what_is_refused_stalls_and_what_may_pass_does_not() {
+    let plan = Plan { replicas: 1, active: true, reason: reason::FOLLOWS, message: String::new() };
+    let stalls = |code| {
+        let source =
+            Box::new(kube::Error::Api(Box::new(Status { code, message: "no".to_owned(), ..Status::default() })));
+        let error = ApplyError::Api { kind: "Deployment".to_owned(), name: "orders-worker".to_owned(), source };
+        let status = said(&sink(&json!({})), &whole(), &Outcome::NotApplied(plan.clone(), error));
+        assert_eq!(told(&status, condition::READY), pair("False", reason::APPLY_FAILED));
+        one(&status, condition::STALLED).is_some()
+    };
+    assert_eq!([400, 403, 409, 422, 429, 500, 503].map(stalls), [true, true, false, true, false, false, false]);
+}
+
+#[test]
+fn a_pod_that_cannot_be_made_is_told_in_the_words_of_the_platform() {
+    let mut found = running(1, Vec::new());
+    let status = found.deployment.as_mut().and_then(|deployment| deployment.status.as_mut()).expect("a status");
+    (status.replicas, status.ready_replicas) = (None, None);
+    status.conditions = Some(vec![DeploymentCondition {
+        type_: "ReplicaFailure".to_owned(),
+        status: "True".to_owned(),
+        reason: Some("FailedCreate".to_owned()),
+        message: Some("exceeded quota".to_owned()),
+        ..DeploymentCondition::default()
+    }]);
+    let status = said(&sink(&json!({})), &found, &applied(1));
+    assert_eq!(told(&status, condition::READY), pair("False", reason::WORKERS_NOT_READY));
+    assert_eq!(
+        one(&status, condition::READY).expect("told").message,
+        "no pod can be made: FailedCreate: exceeded quota"
+    );
 }
 
 #[test]

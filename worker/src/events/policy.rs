@@ -41,7 +41,7 @@ pub enum Leniency {
 }
 
 impl Leniency {
-    const ALL: [Self; 3] = [Self::HeaderCase, Self::TimeSpace, Self::ExtensionNames];
+    pub(super) const ALL: [Self; 3] = [Self::HeaderCase, Self::TimeSpace, Self::ExtensionNames];
 }
 
 /// A set of [`Leniency`]; written as the list of its members in the order of their declaration.

@@ -371,10 +371,11 @@ fn taken<T: ByteArrayType<Offset = i32>>(builder: &mut GenericByteBuilder<T>) ->
     Arc::new(std::mem::replace(builder, next).finish())
 }
 
-/// A little more than last time, in steps, so that the allocator finds the block that was there; bounded, as many
-/// builders may stay empty for long.
+/// A little more than last time, in steps, so that the allocator finds the block that was there. None after more than
+/// any usual batch: many builders may stay empty for long.
 fn room(last: usize, most: usize) -> usize {
-    (last + last / 8).next_multiple_of(1 << 10).min(most) * usize::from(last > 0)
+    let usual = (1..=most).contains(&last);
+    if usual { (last + last / 8).next_multiple_of(1 << 10) } else { 0 }
 }
 
 fn text() -> StringBuilder {

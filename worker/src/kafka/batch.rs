@@ -13,6 +13,8 @@ const FULL_RECORDS: usize = 1024;
 /// Memory of batches that is kept for further ones, each of them and all together.
 const SPARE_BYTES: std::ops::RangeInclusive<usize> = 64 << 10..=512 << 10;
 const ALL_SPARE_BYTES: usize = 4 << 20;
+/// A batch that uses less than this part of its memory is copied into one of its size.
+const USED: usize = 4;
 /// Length that stands for null.
 const NULL: u32 = u32::MAX;
 
@@ -57,7 +59,7 @@ impl Spare {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Buffers {
     bytes: Vec<u8>,
     entries: Vec<Entry>,
@@ -69,6 +71,11 @@ impl Buffers {
         self.bytes.capacity()
             + self.entries.capacity() * size_of::<Entry>()
             + self.headers.capacity() * size_of::<(Span, Span)>()
+    }
+
+    /// Bytes of memory that records are in.
+    fn used(&self) -> usize {
+        self.bytes.len() + self.entries.len() * size_of::<Entry>() + self.headers.len() * size_of::<(Span, Span)>()
     }
 
     fn clear(&mut self) {
@@ -94,8 +101,9 @@ impl Drop for Batch {
 }
 
 impl Batch {
-    /// Copies a record in.
-    pub fn push(&mut self, record: RawRecord<'_>) {
+    /// Copies a record in; gives the bytes of its key, value and headers.
+    pub fn push(&mut self, record: RawRecord<'_>) -> usize {
+        let before = self.buffers.bytes.len();
         let key = self.copy(record.key());
         let value = self.copy(record.value());
         let first = self.buffers.headers.len() as u32;
@@ -111,6 +119,18 @@ impl Batch {
             value,
             headers: (first, self.buffers.headers.len() as u32),
         });
+        self.buffers.bytes.len() - before
+    }
+
+    /// Gives back most of the memory when little of it is used: the batch may wait for long, and counts with all it has.
+    pub fn fit(&mut self) {
+        if self.buffers.used() < self.memory() / USED {
+            let fitting = self.buffers.clone();
+            let roomy = std::mem::replace(&mut self.buffers, fitting);
+            if let Some(home) = self.home.take() {
+                home.keep(roomy);
+            }
+        }
     }
 
     fn copy(&mut self, bytes: Option<&[u8]>) -> Span {
@@ -210,6 +230,18 @@ mod tests {
         let batch = spare.batch();
         assert!(batch.memory() >= 100 << 10 && batch.is_empty() && batch.buffers.bytes.is_empty());
         assert_eq!(spare.batch().memory(), 0, "it is used by one at a time");
+    }
+
+    #[test]
+    fn a_batch_of_few_records_does_not_keep_the_memory_of_many() {
+        let spare = Arc::new(Spare::default());
+        drop(batch_of(&spare, 400 << 10));
+        let mut few = batch_of(&spare, 100);
+        few.fit();
+        assert_eq!((few.memory(), few.buffers.bytes.len()), (100, 100));
+        let mut many = batch_of(&spare, 300 << 10);
+        many.fit();
+        assert!(many.memory() >= 400 << 10, "what the few gave back");
     }
 
     #[test]

@@ -27,9 +27,9 @@ const POLL: Duration = Duration::from_millis(20);
 const LINGER: Duration = Duration::from_millis(5);
 /// Events that are taken before commands, clocks and the budget are looked at again.
 const EVENTS: usize = 256;
-/// While lanes are behind they are looked at this often,
+/// While lanes are behind they are looked at this often.
 const LANES_CATCH_UP: Duration = Duration::from_millis(1);
-/// and after this long some events are taken all the same, since rebalances are among them.
+/// While lanes are behind some events are taken all the same after this long, since rebalances are among them.
 const HELD_BACK: Duration = Duration::from_millis(200);
 /// All batches are handed over at this size together, since the budget does not know of them before.
 const PENDING_BYTES: usize = 4 << 20;
@@ -37,6 +37,8 @@ const PENDING_BYTES: usize = 4 << 20;
 const POSITIONS: Duration = Duration::from_millis(500);
 /// What the process really holds is looked at this often.
 const MEASURE: Duration = Duration::from_millis(50);
+/// Room for copies of a large record is kept for once to twice this time.
+const REMEMBER: Duration = Duration::from_secs(120);
 /// Where fetching begins until the start is known. Never a logical offset: when a seek overtakes the answer to its
 /// look-up, librdkafka looks it up again half a second later and reads on from there, past everything between.
 const PARKED: Offset = Offset::Offset(0);
@@ -227,7 +229,7 @@ impl Poller {
             self.consumer.assign(&list).map_err(|e| Fatal(e.to_string()))?;
             self.assigned(assign);
         }
-        let [mut told, mut measured, mut gave_back, mut served] = [Instant::now(); 4];
+        let [mut told, mut measured, mut gave_back, mut served, mut forgot] = [Instant::now(); 5];
         loop {
             self.pulse.beat.store(self.started.elapsed().as_millis() as u64, Ordering::Relaxed);
             while let Ok(command) = self.commands.try_recv() {
@@ -245,6 +247,10 @@ impl Poller {
                     raw::give_back();
                     gave_back = Instant::now();
                 }
+            }
+            if forgot.elapsed() >= REMEMBER {
+                forgot = Instant::now();
+                self.budget.forget_largest();
             }
             self.breathe();
             if self.budget.lanes_are_behind() && served.elapsed() < HELD_BACK {
@@ -322,14 +328,13 @@ impl Poller {
 
     fn record(&mut self, record: RawRecord<'_>) {
         let Some(slot) = self.slots.of(record).filter(|slot| slot.reads()) else { return };
-        let size = record.key().map_or(0, <[u8]>::len) + record.value().map_or(0, <[u8]>::len);
         self.read.0 += 1;
-        self.read.1 += size as u64;
         if slot.batch.is_empty() {
             slot.batch = self.spare.batch();
         }
-        slot.batch.push(record);
-        // A record without a key and a value takes room too.
+        let size = slot.batch.push(record);
+        self.read.1 += size as u64;
+        // A record without any bytes takes room too.
         self.pending += size + 1;
         if slot.batch.is_full() {
             hand_over(slot, &self.deliver, &self.budget);
@@ -509,7 +514,8 @@ impl Poller {
         self.choked = choked;
         let reading: Vec<_> = self.slots.values().filter(|slot| slot.breathes()).map(|slot| slot.at.clone()).collect();
         let all = list(&reading, Offset::Invalid);
-        info!(paused = choked, used = self.budget.used(), limit = self.budget.limit(), "byte budget");
+        let (used, claimed, limit) = (self.budget.used(), self.budget.claimed(), self.budget.limit());
+        info!(paused = choked, used, claimed, limit, "byte budget");
         let result = if choked { self.consumer.pause(&all) } else { self.consumer.resume(&all) };
         if let Err(error) = result {
             warn!(%error, "pause or resume failed");
@@ -556,7 +562,8 @@ impl Poller {
 }
 
 fn hand_over(slot: &mut Slot, deliver: &Deliver, budget: &Budget) {
-    let batch = std::mem::take(&mut slot.batch);
+    let mut batch = std::mem::take(&mut slot.batch);
+    batch.fit();
     budget.add_batch(batch.memory());
     deliver(&slot.at, Delivery::Records { generation: slot.generation, batch });
 }

@@ -267,11 +267,6 @@ impl<'e> RawRecord<'e> {
         self.message.offset
     }
 
-    /// Error that stands in the record's place, if any.
-    pub fn error(self) -> Option<RDKafkaErrorCode> {
-        code(self.message.err)
-    }
-
     /// Leader epoch of the record's batch; -1 when unknown.
     pub fn epoch(self) -> i32 {
         // SAFETY: reads a field of the live message.

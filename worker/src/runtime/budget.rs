@@ -30,8 +30,8 @@ pub struct Budget {
     exceeded: AtomicBool,
     /// Bytes of batches that no lane has taken yet.
     queued: AtomicUsize,
-    /// Bytes of the largest batch so far.
-    largest: AtomicUsize,
+    /// Bytes of the largest batch of late and of the time before: one large record must not make files small for ever.
+    largest: [AtomicUsize; 2],
     alone: Mutex<()>,
     /// Resident bytes at the start, and those beyond them when they were last measured.
     base: usize,
@@ -47,7 +47,7 @@ impl Budget {
             used: AtomicUsize::new(0),
             exceeded: AtomicBool::new(false),
             queued: AtomicUsize::new(0),
-            largest: AtomicUsize::new(0),
+            largest: Default::default(),
             alone: Mutex::new(()),
             base: resident::anonymous().unwrap_or(usize::MAX),
             resident: AtomicUsize::new(0),
@@ -59,10 +59,10 @@ impl Budget {
         self.used.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Takes the bytes of a batch of records that is on its way to a lane; room for copies of the largest is kept from
-    /// then on.
+    /// Takes the bytes of a batch of records that is on its way to a lane; room for copies of the largest is kept until
+    /// [`Self::forget_largest`] was called twice.
     pub fn add_batch(&self, bytes: usize) {
-        self.largest.fetch_max(bytes, Ordering::Relaxed);
+        self.largest[0].fetch_max(bytes, Ordering::Relaxed);
         self.queued.fetch_add(bytes, Ordering::Relaxed);
         self.add(bytes);
     }
@@ -70,6 +70,17 @@ impl Budget {
     /// A lane has taken a batch of so many bytes, which stay in use.
     pub fn batch_arrives(&self, bytes: usize) {
         self.queued.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Keeps room for copies of a batch that has waited for long.
+    pub fn batch_goes_on(&self, bytes: usize) {
+        self.largest[0].fetch_max(bytes, Ordering::Relaxed);
+    }
+
+    /// Keeps no more room for batches of before the last call; to be called now and then.
+    pub fn forget_largest(&self) {
+        let late = self.largest[0].swap(0, Ordering::Relaxed);
+        self.largest[1].store(late, Ordering::Relaxed);
     }
 
     /// True when lanes have as much before them as they should. Records as they came take several times the memory of
@@ -88,7 +99,8 @@ impl Budget {
         give_back_every(beyond, self.used(), self.limit)
     }
 
-    /// Waits until no other lane works on something large, when `bytes` are much of the budget.
+    /// Waits until no other lane works on something large, when `bytes` are much of the budget. Whoever has it must not
+    /// ask again.
     pub fn alone(&self, bytes: usize) -> Option<MutexGuard<'_, ()>> {
         (bytes >= self.limit / LARGE).then(|| self.alone.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -123,9 +135,12 @@ impl Budget {
         self.used.load(Ordering::Relaxed)
     }
 
-    fn claimed(&self) -> usize {
-        let [used, largest, resident] =
-            [&self.used, &self.largest, &self.resident].map(|bytes| bytes.load(Ordering::Relaxed));
+    /// Bytes that count against the limit: those in use and room for what they become, or what the process really holds.
+    #[must_use]
+    pub fn claimed(&self) -> usize {
+        let [used, late, before, resident] =
+            [&self.used, &self.largest[0], &self.largest[1], &self.resident].map(|bytes| bytes.load(Ordering::Relaxed));
+        let largest = late.max(before);
         // The copies are never all of the budget, so that a record larger than it can pass.
         let counted = used + used / 4 + largest.saturating_mul(COPIES).min(self.limit / 2);
         counted.max(felt(used, resident, self.limit))
@@ -248,6 +263,18 @@ mod tests {
         huge.add_batch(10_000);
         huge.sub(10_000);
         assert!(!huge.is_tight(), "fetching goes on once it has passed");
+    }
+
+    #[test]
+    fn a_large_batch_of_long_ago_takes_no_room() {
+        let budget = Budget::new(1000);
+        budget.add_batch(200);
+        budget.sub(200);
+        budget.add(160);
+        budget.forget_largest();
+        assert!(budget.is_short(), "it was of late");
+        budget.forget_largest();
+        assert!(!budget.is_short());
     }
 
     #[test]

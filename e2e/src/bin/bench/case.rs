@@ -16,7 +16,7 @@ pub enum Mode {
 pub struct Load {
     /// How records carry their events.
     pub mode: Mode,
-    /// Bytes of a record's value and headers, about.
+    /// Bytes of the event, about: of a record's value, in binary mode of its headers too.
     pub size: usize,
     /// Partitions, which all have the same number of records.
     pub partitions: i32,

@@ -13,7 +13,7 @@ impl Partition {
             return self.input(Input::DeadCopied(Ok(())));
         };
         // Rows of a cut that was read again may be gone by now: what its files hold counts.
-        let bodies = self.flight.as_ref().filter(|flight| !flight.adopted).map(|flight| flight.bodies.clone());
+        let bodies = self.flight.as_ref().filter(|flight| !flight.from_files).map(|flight| flight.bodies.clone());
         let (shared, identity) = (Arc::clone(&self.shared), self.identity());
         self.spawn(async move {
             let body = |at: usize| {
@@ -32,6 +32,14 @@ impl Partition {
             let copied = dead_letters.copy(&manifest, &identity, body).await;
             Done::DeadCopied(copied.map_err(|error| error.to_string()))
         });
+    }
+
+    /// A topic that does not take them may be away for long: what is in the store need not stay in memory too.
+    pub(super) fn copy_from_files(&mut self) {
+        let Some(flight) = &mut self.flight else { return };
+        flight.from_files = true;
+        let left = flight.drop_bodies(true);
+        self.shared.budget.change(&mut self.held_bodies, left);
     }
 }
 

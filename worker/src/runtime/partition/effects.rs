@@ -120,11 +120,11 @@ impl Partition {
     }
 
     /// The bodies stay in memory, and in the budget, until nobody needs them.
-    fn hold_bodies(&mut self, manifest: Manifest, files: Vec<EncodedFile>, adopted: bool) {
+    fn hold_bodies(&mut self, manifest: Manifest, files: Vec<EncodedFile>, from_files: bool) {
         let bodies: Vec<Bytes> = files.into_iter().map(|file| file.body).collect();
         self.shared.budget.change(&mut self.held_bodies, bodies.iter().map(Bytes::len).sum());
         self.shared.budget.change(&mut self.held_writer, 0);
-        self.flight = Some(Flight { manifest, bodies, adopted });
+        self.flight = Some(Flight { manifest, bodies, from_files });
     }
 
     fn put_files(&mut self, which: Vec<usize>) {

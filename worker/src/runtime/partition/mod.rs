@@ -53,16 +53,16 @@ struct Missing {
 struct Flight {
     manifest: Manifest,
     bodies: Vec<Bytes>,
-    /// Somebody else has promised it.
-    adopted: bool,
+    /// Its dead letters are copied from the files in the store: somebody else has promised it, or the copy takes long.
+    from_files: bool,
 }
 
 impl Flight {
     /// Drops the bodies that nobody needs once all files are there, and gives the bytes of the others: those of dead
-    /// letters to be copied. An adopted cut is copied from its files.
+    /// letters to be copied.
     fn drop_bodies(&mut self, copies: bool) -> usize {
         for (file, body) in self.manifest.files.iter().zip(&mut self.bodies) {
-            if !copies || self.adopted || file.kind != FileKind::DeadLetters {
+            if !copies || self.from_files || file.kind != FileKind::DeadLetters {
                 *body = Bytes::new();
             }
         }
@@ -225,7 +225,12 @@ impl Partition {
                 }
                 self.input(Input::FilesPut(result));
             }
-            Done::DeadCopied(result) => self.input(Input::DeadCopied(result)),
+            Done::DeadCopied(result) => {
+                if result.is_err() {
+                    self.copy_from_files();
+                }
+                self.input(Input::DeadCopied(result));
+            }
             Done::FilesChecked { result, rules } => {
                 let rules = match rules {
                     Some(Ok(rules)) => Arc::new(rules),
@@ -290,17 +295,15 @@ impl Partition {
     fn offer_counted(&mut self, mut records: Records) -> Option<Records> {
         let size = records.batch.memory();
         let (first, begun) = (records.next, Instant::now());
-        let budget = Arc::clone(&self.shared.budget);
-        let alone = budget.alone(size);
+        self.shared.budget.batch_goes_on(size);
         let done = self.offer(&mut records);
-        drop(alone);
         if records.next > first {
             self.shared.metrics.encode_seconds.with_label_values(&["rows"]).observe(begun.elapsed().as_secs_f64());
         }
         if !done {
             return Some(records);
         }
-        budget.sub(size);
+        self.shared.budget.sub(size);
         None
     }
 
@@ -308,7 +311,7 @@ impl Partition {
     fn offer(&mut self, waiting: &mut Records) -> bool {
         let mut headers = Vec::new();
         let mut effects = Vec::new();
-        let now = self.shared.now();
+        let (now, budget) = (self.shared.now(), Arc::clone(&self.shared.budget));
         while waiting.next < waiting.batch.len() {
             let (offset, epoch) = waiting.batch.position(waiting.next);
             let admit = self.machine.admit(waiting.generation, offset, now, &mut effects);
@@ -322,9 +325,13 @@ impl Partition {
                 Admit::Take if !expected => {}
                 Admit::Wait => return false,
                 Admit::Take => {
+                    // Not while effects are carried out: closing a cut takes it too.
+                    let alone = budget.alone(waiting.batch.memory());
                     waiting.batch.headers(waiting.next, &mut headers);
                     let record = waiting.batch.record(waiting.next, &headers);
-                    match self.take(&record) {
+                    let taken = self.take(&record);
+                    drop(alone);
+                    match taken {
                         Ok(outcome) => self.machine.taken(epoch, outcome, now),
                         Err(error) => self.input(Input::Stuck {
                             reason: HoldReason::Unencodable,

@@ -32,6 +32,10 @@ struct Lane {
 impl Lane {
     /// Cuts close after five records, and never by time.
     async fn new() -> Self {
+        Self::within(BUDGET).await
+    }
+
+    async fn within(limit: usize) -> Self {
         let (cluster, folder) = (Cluster::new(1).unwrap(), tempfile::tempdir().unwrap());
         cluster.create_topic("t", 1, 1).unwrap();
         let rotation = serde_json::json!({"max_records": 5, "max_age": "1h", "max_idle": "1h"});
@@ -43,11 +47,11 @@ impl Lane {
             uploader: session.ledger().clone(),
             session,
             rules: Arc::new(mapping::rules(&settings)),
-            encoding: mapping::encoding(&settings, BUDGET),
-            encoders: Encoders::within(BUDGET / 4),
-            orders: mapping::orders(&settings, BUDGET),
+            encoding: mapping::encoding(&settings, limit),
+            encoders: Encoders::within(limit / 4),
+            orders: mapping::orders(&settings, limit),
             dead_letters: None,
-            budget: Arc::new(Budget::new(BUDGET)),
+            budget: Arc::new(Budget::new(limit)),
             gate: Gate::new(mapping::breaker(&settings)),
             metrics: Arc::new(Metrics::new("s").unwrap()),
             traces: None,
@@ -114,6 +118,21 @@ async fn an_error_is_met_behind_the_records_before_it_and_in_front_of_those_afte
     assert_eq!(lane.fetches(), Some(false));
 }
 
+/// What is large for the budget is decoded by one lane at a time, and closed so too: by one that decodes nothing then.
+#[test]
+fn a_cut_that_a_large_batch_fills_is_closed_within_it() {
+    let (sender, done) = channel();
+    std::thread::spawn(move || {
+        tokio::runtime::Runtime::new().unwrap().block_on(async move {
+            let mut lane = Lane::within(16 << 10).await;
+            lane.serve_until("it reads", |partition| partition.status().stage == "reading");
+            lane.reads(0..12);
+            sender.send(lane.partition.status().read_position)
+        })
+    });
+    assert_eq!(done.recv_timeout(Duration::from_secs(60)), Ok(10), "the lane waits for itself");
+}
+
 /// The library tries again by itself and loses nothing: neither may the partition.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_error_that_the_library_mends_costs_no_record() {
@@ -140,8 +159,9 @@ fn only_bodies_of_dead_letters_that_are_still_to_be_copied_outlive_the_put_of_th
     let file = |kind| PlannedFile { key: "k".into(), kind, rows: 1, first: 0, last: 0, digest: "d".into() };
     let manifest = Manifest { files: vec![file(FileKind::Rows), file(FileKind::DeadLetters)], ..manifest() };
     let bodies = vec![Bytes::from_static(b"rows"), Bytes::from_static(b"dead letters")];
-    let left =
-        |copies, adopted| Flight { manifest: manifest.clone(), bodies: bodies.clone(), adopted }.drop_bodies(copies);
+    let left = |copies, from_files| {
+        Flight { manifest: manifest.clone(), bodies: bodies.clone(), from_files }.drop_bodies(copies)
+    };
     assert_eq!([left(true, false), left(false, false), left(true, true)], [12, 0, 0]);
 }
 

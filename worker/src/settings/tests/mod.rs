@@ -243,6 +243,23 @@ fn an_empty_variable_clears_what_the_file_says() {
 }
 
 #[test]
+fn partitions_are_let_go_before_the_group_gives_the_member_up() {
+    let env = |interval| {
+        [
+            ("EVENTSINK__KAFKA__CONSUMER__SESSION_TIMEOUT", "10s"),
+            ("EVENTSINK__KAFKA__CONSUMER__MAX_POLL_INTERVAL", interval),
+            ("EVENTSINK__SHUTDOWN__DEADLINE", "30s"),
+        ]
+    };
+    assert_eq!(loaded(LEAST, &env("35s")).shutdown.deadline.to_string(), "30s");
+    assert_eq!(
+        mistakes(LEAST, &env("34s")),
+        ["shutdown.deadline: 30s is not allowed; it must be 100ms to 29s (so that kafka.consumer.max_poll_interval \
+             is 5s longer) (from variable EVENTSINK__SHUTDOWN__DEADLINE)"]
+    );
+}
+
+#[test]
 fn every_mistake_is_named_at_once_with_its_source_and_what_is_allowed() {
     let text = "kafka:\n\
                 \x20 bootstap_servers: [a:9092]\n\
