@@ -13,6 +13,7 @@ use kube::runtime::reflector::ObjectRef;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{ClientConfig, ClientContext};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -224,7 +225,7 @@ impl ClientContext for Listener {
 
     fn error(&self, error: rdkafka::error::KafkaError, reason: &str) {
         let code = error.rdkafka_error_code();
-        if code != Some(rdkafka::types::RDKafkaErrorCode::AllBrokersDown) {
+        if code != Some(RDKafkaErrorCode::AllBrokersDown) {
             *lock(&self.0) = Some(lasting(reason).to_owned());
         }
     }
@@ -259,18 +260,26 @@ impl Question {
         Ok(Topics { partitions: count, unread: self.unread(&client, &partitions, deadline) })
     }
 
+    /// A topic that is not there, or no longer, has none; only when none of them is there that is a failure.
     fn partitions(&self, client: &BaseConsumer<Listener>, deadline: Instant) -> Result<Vec<(String, i32)>, String> {
-        let mut all = Vec::new();
+        let (mut all, mut missing) = (Vec::new(), None);
         for topic in &self.topics {
             let found = client.fetch_metadata(Some(topic), left(deadline)).map_err(|error| error.to_string())?;
             let found =
                 found.topics().first().ok_or_else(|| format!("the brokers say nothing of the topic {topic}"))?;
-            if let Some(error) = found.error() {
-                return Err(format!("topic {topic}: {}", rdkafka::types::RDKafkaErrorCode::from(error)));
+            match found.error().map(RDKafkaErrorCode::from) {
+                Some(RDKafkaErrorCode::UnknownTopicOrPartition) => missing = Some(topic),
+                Some(error) => return Err(format!("topic {topic}: {error}")),
+                None => {}
             }
             all.extend(found.partitions().iter().map(|partition| (topic.clone(), partition.id())));
         }
-        Ok(all)
+        match missing {
+            Some(topic) if all.is_empty() => {
+                Err(format!("topic {topic}: {}", RDKafkaErrorCode::UnknownTopicOrPartition))
+            }
+            _ => Ok(all),
+        }
     }
 
     /// What lies above the committed offsets; a part of it would look like progress, so it is all or nothing.

@@ -48,6 +48,16 @@ impl Workers {
         whole && partitions == Some(self.partitions())
     }
 
+    /// Whether what is unread of each partition is a number that somebody knows: a worker that does not know where a
+    /// partition ends, or where it is in it, says zero.
+    #[must_use]
+    pub fn know_unread(&self) -> bool {
+        self.each_partition().all(|at| {
+            let begins = at.read_position >= 0 || at.frontier >= 0 || at.hold.is_some();
+            begins && at.high_watermark >= 0
+        })
+    }
+
     /// Partitions that are assigned to somebody.
     #[must_use]
     pub fn partitions(&self) -> i32 {
@@ -126,4 +136,31 @@ async fn status(http: &reqwest::Client, address: &str) -> Option<WorkerStatus> {
         body.extend_from_slice(&part);
     }
     serde_json::from_slice(&body).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn pod(owner: serde_json::Value) -> Pod {
+        serde_json::from_value(json!({"metadata": {"ownerReferences": [owner]}})).expect("a pod")
+    }
+
+    #[test]
+    fn only_pods_of_the_sinks_own_deployment_are_asked() {
+        let owner = |kind: &str, name: &str, controller: bool| {
+            pod(json!({"apiVersion": "apps/v1", "uid": "u", "kind": kind, "name": name, "controller": controller}))
+        };
+        assert!(is_of(&owner("ReplicaSet", "orders-worker-5d4f8c7b9", true), "orders-worker-"));
+        for other in [
+            owner("ReplicaSet", "orders-worker-worker-5d4f8c7b9", true),
+            owner("ReplicaSet", "my-orders-worker-5d4f8c7b9", true),
+            owner("ReplicaSet", "orders-worker-5d4f8c7b9", false),
+            owner("Job", "orders-worker-5d4f8c7b9", true),
+            Pod::default(),
+        ] {
+            assert!(!is_of(&other, "orders-worker-"), "{other:?}");
+        }
+    }
 }

@@ -196,7 +196,11 @@ fn state(registry: &Registry, status: &WorkerStatus, pulse: &Pulse) -> prometheu
         registry.register(Box::new(counter))
     };
     count("eventsink_records_consumed_total", "Records read.", pulse.records.load(Ordering::Relaxed))?;
-    count("eventsink_bytes_consumed_total", "Bytes of keys and values read.", pulse.bytes.load(Ordering::Relaxed))?;
+    count(
+        "eventsink_bytes_consumed_total",
+        "Bytes of keys, values and headers read.",
+        pulse.bytes.load(Ordering::Relaxed),
+    )?;
     count("eventsink_rebalances_total", "Assignments and revocations.", pulse.rebalances.load(Ordering::Relaxed))?;
     let breaker = match status.breaker {
         BreakerState::Closed => 0,

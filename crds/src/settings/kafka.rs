@@ -150,8 +150,8 @@ pub struct Consumer {
     pub start_from: StartFrom,
     /// A member that is silent for this long loses its partitions, 1s to 1h. Default: `45s`.
     pub session_timeout: Span,
-    /// A member that does not poll for this long leaves the group; not below `session_timeout`, at most
-    /// 24h. Default: `5m`.
+    /// A member that does not poll for this long leaves the group; not below `session_timeout`, at least 5s
+    /// more than `shutdown.deadline`, at most 24h. Default: `5m`.
     pub max_poll_interval: Span,
     /// The rack (cloud zone) of this worker, so that it reads from the nearest replica (KIP-392).
     pub client_rack: Option<String>,

@@ -192,8 +192,9 @@ pub struct Memory {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Shutdown {
-    /// Time to finish open cuts after a stop signal, 100ms to 1h. Keep it below the platform's grace
-    /// period (Kubernetes: 30s unless set). Default: `25s`.
+    /// Time to finish open cuts after a stop signal or for another worker, 100ms to 1h and at least 5s less than
+    /// `kafka.consumer.max_poll_interval`. Keep it below the platform's grace period (Kubernetes: 30s unless set).
+    /// Default: `25s`.
     pub deadline: Span,
 }
 

@@ -45,7 +45,9 @@ fn the_rights_used_are_the_rights_granted() {
     });
     assert_ne!(found["status"]["selector"], Value::Null);
     let monitor = scene.namespace.get("podmonitor", "plain-worker").expect("a PodMonitor");
-    assert_eq!(monitor["spec"]["podMetricsEndpoints"], json!([{"port": "http", "path": "/metrics"}]));
+    let endpoint = &monitor["spec"]["podMetricsEndpoints"][0];
+    assert_eq!((&endpoint["port"], &endpoint["path"]), (&json!("http"), &json!("/metrics")));
+    assert_eq!(endpoint["relabelings"][0], json!({"targetLabel": "job", "replacement": "eventsink"}));
     operator.signal("TERM");
     assert!(operator.wait().success());
 

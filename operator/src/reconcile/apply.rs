@@ -96,7 +96,7 @@ pub async fn stop(context: &Context, namespace: &str, deployment: &Deployment) -
     let api: Api<Deployment> = Api::namespaced(context.client.clone(), namespace);
     let name = deployment.name_any();
     let params = PatchParams { field_manager: Some(OPERATOR.to_owned()), ..PatchParams::default() };
-    // The uid is a precondition: another object of that name is not touched.
+    // Another object of that name has another uid, which the API server does not let anybody change.
     let rest = json!({"metadata": {"uid": deployment.uid()}, "spec": {"replicas": 0}});
     let failed = |source| ApplyError::Api { kind: "Deployment".into(), name: name.clone(), source: Box::new(source) };
     api.patch(&name, &params, &Patch::Merge(rest)).await.map_err(failed)

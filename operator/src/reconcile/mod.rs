@@ -77,7 +77,7 @@ impl Error {
 /// What became of a sink.
 #[derive(Debug)]
 pub enum Outcome {
-    /// Somebody must change something first; what runs goes on as it is.
+    /// Somebody must change something first; what runs goes on as it is, unless nothing shall run.
     Invalid(Invalid),
     /// Children could not be put.
     NotApplied(Plan, ApplyError),
@@ -160,7 +160,10 @@ pub fn try_again(sink: Arc<DeserializeGuard<EventSink>>, error: &Error, context:
 async fn bring_about(sink: &EventSink, found: &mut Dereferenced, context: &Context) -> Outcome {
     let valid = match validate::validate(sink, found, &context.worker_image) {
         Ok(valid) => valid,
-        Err(invalid) => return leave(sink, found, context, invalid).await,
+        Err(invalid) => {
+            stop_if_it_rests(sink, found, context).await;
+            return Outcome::Invalid(invalid);
+        }
     };
     let policy = policy(sink, valid.alone);
     found.topics = topics(sink, found, &valid, context);
@@ -186,24 +189,19 @@ fn policy(sink: &EventSink, alone: bool) -> Policy {
     Policy { scaling: sink.spec.scaling.clone(), replicas: sink.spec.replicas, suspend: sink.spec.suspend, alone }
 }
 
-/// What runs goes on as it is, unless nothing shall run: who suspends a sink waits for no mended Secret.
-async fn leave(sink: &EventSink, found: &mut Dereferenced, context: &Context, invalid: Invalid) -> Outcome {
+/// Who suspends a sink waits for no mended Secret.
+async fn stop_if_it_rests(sink: &EventSink, found: &mut Dereferenced, context: &Context) {
     let uid = sink.uid().unwrap_or_default();
     // Nobody asks with credentials that were taken away.
     context.kafka.leave(&uid);
+    let rests = policy(sink, false).rests();
     let runs = |deployment: &&Deployment| deployment.spec.as_ref().is_some_and(|spec| spec.replicas != Some(0));
-    let Some(deployment) = found.deployment.as_ref().filter(runs) else { return Outcome::Invalid(invalid) };
-    let policy = policy(sink, false);
-    let ours = deployment.owner_references().iter().any(|owner| owner.uid == uid);
-    if !ours || !policy.rests() {
-        return Outcome::Invalid(invalid);
-    }
+    let ours = |deployment: &&Deployment| deployment.owner_references().iter().any(|owner| owner.uid == uid);
+    let Some(deployment) = found.deployment.as_ref().filter(runs).filter(ours).filter(|_| rests) else { return };
     match apply::stop(context, &sink.namespace().unwrap_or_default(), deployment).await {
-        Ok(deployment) => {
-            found.deployment = Some(deployment);
-            Outcome::Invalid(invalid)
-        }
-        Err(error) => Outcome::NotApplied(context.scaling.plan(&uid, &policy, &Observed::default()), error),
+        Ok(deployment) => found.deployment = Some(deployment),
+        // The sink is looked at again as long as a worker runs.
+        Err(error) => tracing::warn!(sink = sink.name_any(), %error, "the workers of a sink that rests still run"),
     }
 }
 
@@ -225,7 +223,7 @@ fn places(found: &Dereferenced, partitions: Option<i32>) -> Option<Vec<Place>> {
     let wanted = found.deployment.as_ref()?.spec.as_ref()?.replicas?;
     let answers = &found.workers.answers;
     let all = found.workers.all_answered() && status.ready_replicas == Some(wanted) && answers.len() == wanted as usize;
-    let settled = all && found.workers.have_all(partitions);
+    let settled = all && found.workers.have_all(partitions) && found.workers.know_unread();
     let settled = settled && found.workers.each_partition().all(|at| at.read_position >= 0 || at.hold.is_some());
     let number = |offset: u64| i64::try_from(offset).unwrap_or(i64::MAX);
     settled.then(|| {

@@ -39,9 +39,11 @@ pub fn status(sink: &EventSink, found: &Dereferenced, outcome: &Outcome, now: Ti
     let old = sink.status.clone().unwrap_or_default();
     let workers = &found.workers;
     let deployment = found.deployment.as_ref().and_then(|deployment| deployment.status.as_ref());
-    let rests = outcome.plan().is_some_and(|plan| plan.replicas == 0);
-    let mut held = if rests { Vec::new() } else { held(&old.held, workers) };
-    let ready = ready(sink, found, outcome, &held);
+    let known = partitions(sink.status.as_ref(), found);
+    let (told, remembered) = (told_holds(workers), remembered_holds(&old.held, found, known));
+    let ready = ready(sink, found, outcome, (&told, &remembered));
+    let mut held = [told, remembered].concat();
+    held.sort_by(|a, b| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
     held.truncate(NAMED);
     let mut conditions =
         Conditions { generation: sink.metadata.generation, now, old: &old.conditions, all: Vec::new() };
@@ -65,8 +67,8 @@ pub fn status(sink: &EventSink, found: &Dereferenced, outcome: &Outcome, now: Ti
         ready_replicas: deployment.and_then(|status| status.ready_replicas).unwrap_or(0),
         desired_replicas: outcome.plan().map(|plan| plan.replicas).or(old.desired_replicas),
         selector: Some(selector_text(&build::selector(&sink.name_any()))),
-        partitions: partitions(sink.status.as_ref(), found),
-        lag: lag(found, partitions(sink.status.as_ref(), found)),
+        partitions: known,
+        lag: lag(found, known),
         files: files(workers),
         dead_lettered: workers.all_answered().then(|| sum(workers.answers.iter().map(|worker| worker.dead_lettered))),
         held,
@@ -91,7 +93,13 @@ struct Ready {
     stalled: bool,
 }
 
-fn ready(sink: &EventSink, found: &Dereferenced, outcome: &Outcome, held: &[HeldPartition]) -> Ready {
+/// `told` is on hold by a worker's own words, `remembered` by those of one that is silent now.
+fn ready(
+    sink: &EventSink,
+    found: &Dereferenced,
+    outcome: &Outcome,
+    (told, remembered): (&[HeldPartition], &[HeldPartition]),
+) -> Ready {
     let settled = |word| Ready { word, reconciling: false, stalled: false };
     let stalled = |word| Ready { word, reconciling: false, stalled: true };
     let at_work = |word| Ready { word, reconciling: true, stalled: false };
@@ -118,10 +126,14 @@ fn ready(sink: &EventSink, found: &Dereferenced, outcome: &Outcome, held: &[Held
         }
         return at_work(word("False", reason::PROGRESSING, format!("{replicas} workers are ending")));
     }
-    if let Some(first) = held.first() {
+    let on_hold = |held: &[HeldPartition]| {
+        let first = held.first()?;
         let more = if held.len() > 1 { format!(" (and {} more)", held.len() - 1) } else { String::new() };
         let place = format!("{}[{}] {}: {}{more}", first.topic, first.partition, first.reason, first.message);
-        return stalled(word("False", reason::PARTITIONS_ON_HOLD, place));
+        Some(word("False", reason::PARTITIONS_ON_HOLD, place))
+    };
+    if let Some(word) = on_hold(told) {
+        return stalled(word);
     }
     let error = |of: fn(&eventsink_crds::status::WorkerStatus) -> &Option<String>| {
         found.workers.answers.iter().find_map(|worker| of(worker).clone())
@@ -133,6 +145,10 @@ fn ready(sink: &EventSink, found: &Dereferenced, outcome: &Outcome, held: &[Held
         return settled(word("False", reason::KAFKA_ERROR, words));
     }
     if ready {
+        // Nobody has said that it is over.
+        if let Some(word) = on_hold(remembered) {
+            return at_work(word);
+        }
         return settled(word(
             "True",
             reason::RUNNING,
@@ -217,11 +233,8 @@ fn scaling(plan: &Plan) -> Word {
     word(if plan.active { "True" } else { "False" }, plan.reason, plan.message.clone())
 }
 
-/// Partitions on hold. One that nobody speaks of now, while somebody is silent or on his way, is so still.
-fn held(old: &[HeldPartition], workers: &Workers) -> Vec<HeldPartition> {
-    let told: BTreeSet<_> = workers.each_partition().map(|told| (told.topic.as_str(), told.partition)).collect();
-    let silent = !workers.all_answered() || workers.answers.iter().any(|worker| !worker.ready);
-    let stays = old.iter().filter(|old| silent && !told.contains(&(old.topic.as_str(), old.partition)));
+/// Partitions that a worker says are on hold.
+fn told_holds(workers: &Workers) -> Vec<HeldPartition> {
     let mut held: Vec<HeldPartition> = workers
         .each_partition()
         .filter_map(|partition| {
@@ -233,10 +246,24 @@ fn held(old: &[HeldPartition], workers: &Workers) -> Vec<HeldPartition> {
                 message: hold.detail.clone(),
             })
         })
-        .chain(stays.cloned())
         .collect();
     held.sort_by(|a, b| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
     held
+}
+
+/// Holds that were told once and of whose partitions nobody says anything now: a worker is silent or on its way, or does
+/// not know yet where it stands. None in a sink that rests: nobody waits for anything there.
+fn remembered_holds(old: &[HeldPartition], found: &Dereferenced, partitions: Option<i32>) -> Vec<HeldPartition> {
+    let asked = found.deployment.as_ref().and_then(|deployment| deployment.spec.as_ref()?.replicas);
+    let workers = &found.workers;
+    let knows = |partition: &&PartitionStatus| partition.stage != "resolving";
+    let known: BTreeSet<_> =
+        workers.each_partition().filter(knows).map(|at| (at.topic.as_str(), at.partition)).collect();
+    let all = workers.have_all(partitions) && known.len() == workers.each_partition().count();
+    if asked == Some(0) || all {
+        return Vec::new();
+    }
+    old.iter().filter(|old| !known.contains(&(old.topic.as_str(), old.partition))).cloned().collect()
 }
 
 /// The sum over all workers; nothing unless each partition has been told, since a part of it would look like progress.
@@ -247,7 +274,7 @@ fn lag(found: &Dereferenced, partitions: Option<i32>) -> Option<Lag> {
         let unread = found.topics.as_ref()?.as_ref().ok()?.unread?;
         return Some(Lag { unread, fresh: "-".to_owned(), ..Lag::default() });
     }
-    if !workers.have_all(partitions) || !workers.each_partition().all(knows_unread) {
+    if !workers.have_all(partitions) || !workers.know_unread() {
         return None;
     }
     let partitions = || workers.each_partition();
@@ -258,12 +285,6 @@ fn lag(found: &Dereferenced, partitions: Option<i32>) -> Option<Lag> {
         oldest_unpersisted_seconds: i64::try_from(oldest).unwrap_or(i64::MAX),
         fresh: humantime::format_duration(std::time::Duration::from_secs(oldest)).to_string(),
     })
-}
-
-/// A worker that does not know where a partition ends, or where it is in it, says zero.
-fn knows_unread(partition: &PartitionStatus) -> bool {
-    let begins = partition.read_position >= 0 || partition.frontier >= 0 || partition.hold.is_some();
-    begins && partition.high_watermark >= 0
 }
 
 /// The sum over all workers; nothing unless each of them has said.

@@ -191,7 +191,8 @@ impl Memory {
         let mut fullest = None;
         for place in places {
             let Some(old) = old.get(&place.partition) else { continue };
-            let read = (place.position - old.position).max(0);
+            // One on hold may not know where it is: what comes after that was not read in this time.
+            let read = if old.position < 0 { 0 } else { (place.position - old.position).max(0) };
             load.inflow += (place.high - old.high).max(0) as f64 / passed.as_secs_f64();
             if place.held || self.is_still(place, read, now) {
                 load.stuck += place.unread;

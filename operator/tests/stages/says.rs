@@ -154,9 +154,32 @@ fn a_hold_stays_told_while_its_worker_is_silent() {
         status.held.iter().map(|held| held.partition).collect::<Vec<_>>()
     };
     assert_eq!(names(&running(2, vec![worker(vec![partition(0, 0, 0)])]), 2), [1], "0 was told anew");
+    let mut resolving = partition(1, 0, 0);
+    resolving.stage = "resolving".to_owned();
+    let starts = running(2, vec![worker(vec![partition(0, 0, 0)]), worker(vec![resolving])]);
+    assert_eq!(names(&starts, 2), [1], "who does not know yet says nothing");
     let all = running(2, vec![worker(vec![partition(0, 0, 0)]), worker(vec![partition(1, 0, 0)])]);
     assert!(names(&all, 2).is_empty());
     assert!(names(&running(0, Vec::new()), 0).is_empty(), "nobody waits for anything in a sink that rests");
+}
+
+#[test]
+fn a_hold_that_nobody_tells_any_more_hides_nothing_and_is_not_taken_for_over() {
+    let held = HeldPartition {
+        topic: "orders".to_owned(),
+        partition: 0,
+        reason: "OffsetLost".to_owned(),
+        message: "decide".to_owned(),
+    };
+    let mut sink = sink(&json!({}));
+    sink.status = Some(EventSinkStatus { held: vec![held], ..EventSinkStatus::default() });
+    let mut found = running(1, Vec::new());
+    let silent = said(&sink, &found, &applied(1));
+    assert_eq!(told(&silent, condition::READY), pair("False", reason::PARTITIONS_ON_HOLD));
+    assert!(one(&silent, condition::STALLED).is_none() && one(&silent, condition::RECONCILING).is_some());
+    found.workers.waiting = vec!["pod x: ImagePullBackOff".to_owned()];
+    found.deployment.as_mut().and_then(|it| it.status.as_mut()).expect("a status").ready_replicas = None;
+    assert_eq!(told(&said(&sink, &found, &applied(1)), condition::READY), pair("False", reason::WORKERS_NOT_READY));
 }
 
 #[test]

@@ -371,11 +371,11 @@ fn taken<T: ByteArrayType<Offset = i32>>(builder: &mut GenericByteBuilder<T>) ->
     Arc::new(std::mem::replace(builder, next).finish())
 }
 
-/// A little more than last time, in steps, so that the allocator finds the block that was there. None after more than
-/// any usual batch: many builders may stay empty for long.
+/// A little more than last time, in steps, so that the allocator finds the block that was there; bounded, and none after
+/// much more than a usual batch: many builders may stay empty for long.
 fn room(last: usize, most: usize) -> usize {
-    let usual = (1..=most).contains(&last);
-    if usual { (last + last / 8).next_multiple_of(1 << 10) } else { 0 }
+    let usual = (1..=2 * most).contains(&last);
+    if usual { (last + last / 8).next_multiple_of(1 << 10).min(most) } else { 0 }
 }
 
 fn text() -> StringBuilder {
@@ -384,4 +384,15 @@ fn text() -> StringBuilder {
 
 fn binary() -> BinaryBuilder {
     BinaryBuilder::with_capacity(0, 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_builder_keeps_room_for_another_usual_batch_and_no_more() {
+        let rooms = [0, 1, 1000, 300 << 10, 512 << 10, 513 << 10, 4 << 20].map(|last| room(last, KEPT_BYTES));
+        assert_eq!(rooms, [0, 1 << 10, 2 << 10, KEPT_BYTES, KEPT_BYTES, 0, 0]);
+    }
 }

@@ -233,6 +233,27 @@ mod tests {
     }
 
     #[test]
+    fn records_are_the_same_in_a_batch_that_was_made_smaller() {
+        let spare = Arc::new(Spare::default());
+        drop(batch_of(&spare, 400 << 10));
+        let mut batch = spare.batch();
+        for offset in 7..9 {
+            let [key, name, value] = ["key", "name", "value"].map(|text| batch.copy(Some(text.as_bytes())));
+            let first = batch.buffers.headers.len() as u32;
+            batch.buffers.headers.push((name, value));
+            let headers = (first, first + 1);
+            batch.buffers.entries.push(Entry { offset, timestamp: None, epoch: 3, key, value, headers });
+        }
+        batch.fit();
+        let mut headers = Vec::new();
+        batch.headers(1, &mut headers);
+        let record = batch.record(1, &headers);
+        assert_eq!((record.offset, record.key, record.value), (8, Some(&b"key"[..]), Some(&b"value"[..])));
+        assert_eq!((headers[0].name, headers[0].value), (&b"name"[..], Some(&b"value"[..])));
+        assert_eq!((batch.len(), batch.position(0)), (2, (7, 3)));
+    }
+
+    #[test]
     fn a_batch_of_few_records_does_not_keep_the_memory_of_many() {
         let spare = Arc::new(Spare::default());
         drop(batch_of(&spare, 400 << 10));

@@ -562,8 +562,7 @@ impl Poller {
 }
 
 fn hand_over(slot: &mut Slot, deliver: &Deliver, budget: &Budget) {
-    let mut batch = std::mem::take(&mut slot.batch);
-    batch.fit();
+    let batch = std::mem::take(&mut slot.batch);
     budget.add_batch(batch.memory());
     deliver(&slot.at, Delivery::Records { generation: slot.generation, batch });
 }

@@ -136,7 +136,7 @@ fn every_offset_has_exactly_one_answer_whatever_crashes() {
 }
 
 /// A broken rule must be found within this many seeds.
-const PATIENCE: u64 = 20_000;
+const PATIENCE: u64 = 100_000;
 
 fn caught(sabotage: Sabotage) -> Violation {
     let found = (0..PATIENCE).find_map(|seed| run(seed, sabotage).err());

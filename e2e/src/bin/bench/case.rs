@@ -47,6 +47,8 @@ pub struct Case {
     pub budget: &'static str,
     /// `rotation.max_bytes`.
     pub file: &'static str,
+    /// `rotation.max_records`.
+    pub records: u64,
     /// `rotation.max_age`.
     pub age: &'static str,
     /// `rotation.max_idle`; the last files of a topic that was read to its end wait for it.
@@ -69,6 +71,7 @@ pub fn standard() -> Case {
         workers: 1,
         budget: BUDGET,
         file: "128MiB",
+        records: 1_000_000,
         age: "10m",
         idle: "1s",
     }

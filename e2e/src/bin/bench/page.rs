@@ -69,7 +69,8 @@ pub fn table(outcomes: &[Outcome]) -> String {
 
 /// Says which cases cost more than they should.
 fn verdict(outcomes: &[Outcome]) -> String {
-    let misses = |outcome: &&Outcome| outcome.ratio > GATE;
+    // As the table shows it.
+    let misses = |outcome: &&Outcome| (outcome.ratio * 100.0).round() > GATE * 100.0;
     let missed: Vec<_> = outcomes.iter().filter(misses).map(|outcome| format!("`{}`", outcome.case)).collect();
     if missed.is_empty() {
         return format!("Every case is within {GATE}.\n");

@@ -76,9 +76,6 @@ impl Bench {
     /// Measures a case.
     pub fn run(&mut self, case: &Case, rounds: usize) -> Outcome {
         let topic = self.topic(&case.load);
-        if case.s3 && self.s3.is_none() {
-            self.s3 = Some(S3::own());
-        }
         let (mut workers, mut bare) = (Vec::new(), Vec::new());
         for round in 1..=rounds {
             bare.push(self.bare_loop(case, &topic));
@@ -101,8 +98,11 @@ impl Bench {
     }
 
     /// Settings of a sink of its own, and where its files go if that is a folder.
-    pub fn settings(&self, case: &Case, topic: &str, space: &Workspace, name: &str) -> (PathBuf, PathBuf) {
+    pub fn settings(&mut self, case: &Case, topic: &str, space: &Workspace, name: &str) -> (PathBuf, PathBuf) {
         let landing = space.join("landed");
+        if case.s3 && self.s3.is_none() {
+            self.s3 = Some(S3::own());
+        }
         let bucket = self.s3.as_ref().filter(|_| case.s3).map(|server| (server, server.make_bucket("bench")));
         let target = match &bucket {
             Some((server, bucket)) => Target::Bucket { server, bucket, prefix: "" },
@@ -111,14 +111,16 @@ impl Bench {
         let mut all = sink(name, topic, self.kafka.settings(case.access), &target);
         all["storage"]["format"] = case.format.into();
         all["storage"]["compression"] = case.compression.into();
-        all["rotation"] = json!({"max_idle": case.idle, "max_bytes": case.file, "max_age": case.age});
+        all["rotation"] = json!({
+            "max_idle": case.idle, "max_bytes": case.file, "max_records": case.records, "max_age": case.age,
+        });
         all["memory"] = json!({"budget": case.budget});
         all["observability"]["metrics"] = json!({"partition_label": false});
         let landed = bucket.map_or(landing, |(server, bucket)| server.folder(&bucket));
         (settings::write(space.join("sink.yaml"), &all), landed)
     }
 
-    fn bare_loop(&self, case: &Case, topic: &str) -> Used {
+    fn bare_loop(&mut self, case: &Case, topic: &str) -> Used {
         #[derive(Deserialize)]
         struct Said {
             seconds: f64,
@@ -152,7 +154,7 @@ impl Bench {
         used
     }
 
-    fn workers(&self, case: &Case, topic: &str, round: usize) -> Used {
+    fn workers(&mut self, case: &Case, topic: &str, round: usize) -> Used {
         let space = Workspace::new();
         let (config, landed) = self.settings(case, topic, &space, &format!("{}-{topic}-{round}", case.name));
         let broker = cpu(self.kafka.broker_pid());
@@ -210,7 +212,7 @@ pub fn sample(metrics: &str, name: &str) -> Option<f64> {
 }
 
 /// Number and bytes of the files of events in a folder.
-fn files_of_events(landed: &Path) -> (usize, u64) {
+pub fn files_of_events(landed: &Path) -> (usize, u64) {
     let files = folder::files(landed);
     let of_events = files.iter().filter(|path| {
         path.extension().is_some_and(|extension| extension == "parquet" || extension == "avro")

@@ -10,7 +10,7 @@ use eventsink_e2e::{Worker, Workspace, folder, worker};
 use crate::case::{Case, Load, standard};
 use crate::fill::pace;
 use crate::measure::{median, share};
-use crate::run::{Bench, follow, sample};
+use crate::run::{Bench, files_of_events, follow, sample};
 
 /// A question and its measurement: lines of what was measured and the figure.
 pub struct Timed {
@@ -21,12 +21,13 @@ pub struct Timed {
 }
 
 /// All of them.
-pub const ALL: [Timed; 6] = [
+pub const ALL: [Timed; 7] = [
     Timed { name: "first-file", run: first_file },
     Timed { name: "recovery", run: recovery },
     Timed { name: "drain", run: drain },
     Timed { name: "freshness", run: freshness },
     Timed { name: "rebalance", run: rebalance },
+    Timed { name: "audit", run: audit },
     Timed { name: "profile", run: profile },
 ];
 
@@ -184,6 +185,35 @@ fn rebalance(bench: &mut Bench) -> Vec<(String, String)> {
         ("... events read twice".to_owned(), format!("{:.0}", read - all)),
         ("... files of all 40 seconds, `rotation.max_age` 30 s".to_owned(), files(&landed).len().to_string()),
     ]
+}
+
+/// A bucket of many files, and what it takes to prove that nothing is missing in it.
+fn audit(bench: &mut Bench) -> Vec<(String, String)> {
+    const CUTS: u64 = 10;
+    const ROWS: u64 = 5;
+    let standard = standard();
+    let (partitions, versions) = (16, 63);
+    let events = CUTS * ROWS * versions * partitions;
+    let load = Load { partitions: partitions as i32, versions, events, ..standard.load };
+    let topic = bench.topic(&load);
+    let case = Case { load, s3: true, records: ROWS * versions, budget: "1GiB", ..standard };
+    let space = Workspace::new();
+    let (config, landed) = bench.settings(&case, &topic, &space, "audit");
+    let mut worker = Worker::start(&config, space.join("log"), &[]);
+    until("all is written", &mut [&mut worker], |workers| {
+        of(workers, "eventsink_records_written_total") >= events as f64
+    });
+    worker.terminate();
+    let (files, _) = files_of_events(&landed);
+    let begun = Instant::now();
+    let audit = worker::run("audit", &config);
+    vec![(
+        format!(
+            "`audit` of {files} files in S3, with the code {}",
+            audit.code.map_or("none".to_owned(), |code| code.to_string())
+        ),
+        format!("{:.1} s", begun.elapsed().as_secs_f64()),
+    )]
 }
 
 /// Where the worker's time of the processor goes in the standard case, as `perf` samples it.

@@ -171,6 +171,7 @@ impl Partition {
             Delivery::Records { generation, batch } => {
                 self.waiting.add(Item::Records(Records { generation, batch, next: 0 }));
                 self.drain();
+                self.shared.budget.sub(self.waiting.fit_last());
             }
             Delivery::Position { generation, position } => {
                 // Positions count only once every record below them was offered.
@@ -226,7 +227,7 @@ impl Partition {
                 self.input(Input::FilesPut(result));
             }
             Done::DeadCopied(result) => {
-                if result.is_err() {
+                if result.is_err() && self.shared.budget.is_short() {
                     self.copy_from_files();
                 }
                 self.input(Input::DeadCopied(result));

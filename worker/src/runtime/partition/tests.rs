@@ -165,6 +165,21 @@ fn only_bodies_of_dead_letters_that_are_still_to_be_copied_outlive_the_put_of_th
     assert_eq!([left(true, false), left(false, false), left(true, true)], [12, 0, 0]);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_copied_from_the_files_is_not_kept_in_memory() {
+    let mut lane = Lane::new().await;
+    let file =
+        PlannedFile { key: "k".into(), kind: FileKind::DeadLetters, rows: 1, first: 0, last: 0, digest: "d".into() };
+    let manifest = Manifest { files: vec![file], ..manifest() };
+    let bodies = vec![Bytes::from_static(b"dead letters")];
+    let partition = &mut lane.partition;
+    partition.flight = Some(Flight { manifest, bodies, from_files: false });
+    partition.shared.budget.change(&mut partition.held_bodies, 12);
+    partition.copy_from_files();
+    assert_eq!((partition.shared.budget.used(), partition.held_bodies), (0, 0));
+    assert!(partition.flight.as_ref().is_some_and(|flight| flight.from_files && flight.bodies[0].is_empty()));
+}
+
 fn manifest() -> Manifest {
     Manifest {
         version: 1,

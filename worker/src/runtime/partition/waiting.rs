@@ -54,6 +54,16 @@ impl Waiting {
         self.items.push_back(item);
     }
 
+    /// Makes the last records, which wait for some time, as small as they are; gives the bytes that this frees.
+    pub fn fit_last(&mut self) -> usize {
+        let Some(Item::Records(records)) = self.items.back_mut() else { return 0 };
+        let before = records.batch.memory();
+        records.batch.fit();
+        let freed = before - records.batch.memory();
+        self.bytes -= freed;
+        freed
+    }
+
     /// Takes the first; its memory no longer counts here.
     pub fn next(&mut self) -> Option<Item> {
         let item = self.items.pop_front()?;
