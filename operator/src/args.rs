@@ -20,7 +20,7 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Reconcile EventSinks until a signal says stop
-    Run(Run),
+    Run(Box<Run>),
     /// Print the CustomResourceDefinition as YAML
     Crd,
 }
@@ -83,7 +83,7 @@ impl Args {
                     Err(error) => return fail(&format_args!("--log {:?}: {error}", run.log)),
                 };
                 tracing_subscriber::fmt().json().with_env_filter(filter).with_writer(std::io::stderr).init();
-                match controller::run(run).await {
+                match controller::run(*run).await {
                     Ok(()) => ExitCode::SUCCESS,
                     Err(error) => fail(&error),
                 }

@@ -241,7 +241,7 @@ fn lasting(reason: &str) -> &str {
 impl Question {
     fn of(valid: &ValidatedSink) -> Self {
         let consumer = &valid.settings.kafka.consumer;
-        Self { config: config(valid), topics: consumer.topics.to_vec(), from: consumer.start_from.clone() }
+        Self { config: config(valid), topics: consumer.topics.to_vec(), from: consumer.start_from }
     }
 
     fn put(&self) -> Answer {
@@ -285,7 +285,9 @@ impl Question {
     /// What lies above the committed offsets; a part of it would look like progress, so it is all or nothing.
     fn unread(&self, client: &BaseConsumer<Listener>, partitions: &[(String, i32)], deadline: Instant) -> Option<i64> {
         let mut list = TopicPartitionList::new();
-        partitions.iter().for_each(|(topic, partition)| drop(list.add_partition(topic, *partition)));
+        for (topic, partition) in partitions {
+            list.add_partition(topic, *partition);
+        }
         let committed = client.committed_offsets(list, left(deadline)).ok()?;
         let mut sum = 0_i64;
         for (topic, partition) in partitions {

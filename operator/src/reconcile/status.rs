@@ -114,17 +114,8 @@ fn ready(
         Outcome::NotApplied(_, error) => return at_work(word("False", reason::APPLY_FAILED, error.to_string())),
         Outcome::Applied(plan) => plan,
     };
-    let (replicas, ready) = rollout(found.deployment.as_ref(), plan.replicas);
     if plan.replicas == 0 {
-        let (why, words) = if sink.spec.suspend {
-            (reason::SUSPENDED, "suspended: no worker runs; what is not written yet will be read again")
-        } else {
-            (reason::SCALED_TO_ZERO, "scaled to zero: no worker runs")
-        };
-        if replicas == 0 {
-            return settled(word("True", why, words));
-        }
-        return at_work(word("False", reason::PROGRESSING, format!("{replicas} workers are ending")));
+        return rests(sink, found);
     }
     let on_hold = |held: &[HeldPartition]| {
         let first = held.first()?;
@@ -144,7 +135,7 @@ fn ready(
     if let Some(words) = error(|worker| &worker.kafka_error) {
         return settled(word("False", reason::KAFKA_ERROR, words));
     }
-    if ready {
+    if is_rolled_out(found.deployment.as_ref(), plan.replicas) {
         // Nobody has said that it is over.
         if let Some(word) = on_hold(remembered) {
             return at_work(word);
@@ -164,17 +155,34 @@ fn ready(
     }
 }
 
-/// How many workers there are, and whether all that should be are ready and of the newest template.
-fn rollout(deployment: Option<&Deployment>, wanted: i32) -> (i32, bool) {
-    let Some(deployment) = deployment else { return (0, false) };
-    let Some(status) = &deployment.status else { return (0, false) };
+/// A sink that wants no worker.
+fn rests(sink: &EventSink, found: &Dereferenced) -> Ready {
+    let (why, words) = if sink.spec.suspend {
+        (reason::SUSPENDED, "suspended: no worker runs; what is not written yet will be read again")
+    } else {
+        (reason::SCALED_TO_ZERO, "scaled to zero: no worker runs")
+    };
+    let status = found.deployment.as_ref().and_then(|deployment| deployment.status.as_ref());
+    match status.and_then(|status| status.replicas).unwrap_or(0) {
+        0 => Ready { word: word("True", why, words), reconciling: false, stalled: false },
+        left => {
+            let word = word("False", reason::PROGRESSING, format!("{left} workers are ending"));
+            Ready { word, reconciling: true, stalled: false }
+        }
+    }
+}
+
+/// Whether there are as many workers as there should be, all of them ready and of the newest template.
+fn is_rolled_out(deployment: Option<&Deployment>, wanted: i32) -> bool {
+    let Some(deployment) = deployment else { return false };
+    let Some(status) = &deployment.status else { return false };
     let seen = status.observed_generation >= deployment.metadata.generation;
     let asked = deployment.spec.as_ref().and_then(|spec| spec.replicas) == Some(wanted);
     let count = |number: Option<i32>| number.unwrap_or(0);
     let all = count(status.replicas) == wanted
         && count(status.updated_replicas) == wanted
         && count(status.ready_replicas) == wanted;
-    (count(status.replicas), seen && asked && all)
+    seen && asked && all
 }
 
 /// Why the platform makes no pod at all: a quota, an admission rule, a service account that is not there.

@@ -405,7 +405,7 @@ impl Poller {
             }
             if Instant::now() >= until && !told {
                 told = true;
-                for at in partitions.iter().filter(|at| self.slots.contains(*at)) {
+                for at in partitions.iter().filter(|at| self.slots.contains(at)) {
                     warn!(partition = %at, "left to be adopted: its cut was not finished before the deadline");
                     (self.deliver)(at, Delivery::Deadline);
                 }

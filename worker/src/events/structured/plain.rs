@@ -152,54 +152,55 @@ mod tests {
         }
     }
 
+    const NAMES: [&str; 16] = [
+        "specversion",
+        "id",
+        "source",
+        "type",
+        "subject",
+        "time",
+        "datacontenttype",
+        "dataschema",
+        "data",
+        "data_base64",
+        "tenant",
+        "Tenant",
+        "schemaversion",
+        "a_b",
+        "",
+        "é",
+    ];
+    const VALUES: [&str; 24] = [
+        r#""1.0""#,
+        r#""1.1""#,
+        r#""""#,
+        r#""x""#,
+        r#""/a?b=c""#,
+        r#""2025-01-21T10:00:00Z""#,
+        r#""2025-01-21 10:00:00Z""#,
+        r#""2025-01-21T10:00:00.123456789+01:00""#,
+        r#""2016-12-31T23:59:60Z""#,
+        r#""application/json""#,
+        r#""AAEC""#,
+        r#""A A""#,
+        r#""a\nb""#,
+        r#""\ud83d\ude00""#,
+        r#""\ud83d""#,
+        "null",
+        "true",
+        "7",
+        "-0",
+        "1e400",
+        "01",
+        r#"{"a":[{"b":null}],"a":1}"#,
+        "[1,,2]",
+        "\"\u{7f}\u{85}é\"",
+    ];
+    const SPACES: [&str; 6] = ["", "", "", " ", "\n\t", "\u{a0}"];
+
     /// Of parts that are each right or wrong in some way, in any order and number.
     #[test]
     fn a_hundred_thousand_odd_bodies_are_read_as_the_parser_reads_them() {
-        const NAMES: [&str; 16] = [
-            "specversion",
-            "id",
-            "source",
-            "type",
-            "subject",
-            "time",
-            "datacontenttype",
-            "dataschema",
-            "data",
-            "data_base64",
-            "tenant",
-            "Tenant",
-            "schemaversion",
-            "a_b",
-            "",
-            "é",
-        ];
-        const VALUES: [&str; 24] = [
-            r#""1.0""#,
-            r#""1.1""#,
-            r#""""#,
-            r#""x""#,
-            r#""/a?b=c""#,
-            r#""2025-01-21T10:00:00Z""#,
-            r#""2025-01-21 10:00:00Z""#,
-            r#""2025-01-21T10:00:00.123456789+01:00""#,
-            r#""2016-12-31T23:59:60Z""#,
-            r#""application/json""#,
-            r#""AAEC""#,
-            r#""A A""#,
-            r#""a\nb""#,
-            r#""\ud83d\ude00""#,
-            r#""\ud83d""#,
-            "null",
-            "true",
-            "7",
-            "-0",
-            "1e400",
-            "01",
-            r#"{"a":[{"b":null}],"a":1}"#,
-            "[1,,2]",
-            "\"\u{7f}\u{85}é\"",
-        ];
-        const SPACES: [&str; 6] = ["", "", "", " ", "\n\t", "\u{a0}"];
         let mut state = 7_u64;
         let mut any = |most: usize| {
             // Knuth's generator of MMIX: its upper bits are good enough.
