@@ -13,6 +13,7 @@ mod http;
 pub mod kafka;
 pub mod mix;
 pub mod operator;
+pub mod process;
 pub mod produce;
 pub mod records;
 mod rig;

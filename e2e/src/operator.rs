@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, Namespace, beside_this_test};
 use crate::http;
+use crate::process;
 use crate::rig::patiently;
 use crate::worker::free_address;
 
@@ -125,6 +126,12 @@ impl Operator {
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
         kib.unwrap_or_default() << 10
+    }
+
+    /// Time of the processor that the process has used.
+    #[must_use]
+    pub fn cpu(&self) -> Duration {
+        process::cpu(self.child.id())
     }
 
     fn assert_alive(&mut self) {

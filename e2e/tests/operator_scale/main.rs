@@ -1,12 +1,12 @@
-//! A thousand sinks without workers on one operator: time to settle, requests for each of them, memory.
-//! `make scale` runs it and prints the figures; it fails only when something never settles.
+//! Sinks without workers on one operator, ten to a thousand of them: time to settle, requests and time of the processor
+//! for each, memory. `make scale` runs it and prints the figures; it fails only when something never settles.
 
 use std::time::{Duration, Instant};
 
 use eventsink_e2e::{Cluster, Namespace, Operator, Workspace, operator, patiently};
 use serde_json::{Value, json};
 
-const SINKS: usize = 1000;
+const SINKS: [usize; 3] = [10, 100, 1000];
 /// Sinks that are sent in one request of kubectl's.
 const BATCH: usize = 100;
 const PATIENCE: Duration = Duration::from_secs(900);
@@ -19,28 +19,35 @@ const LOOK: Duration = Duration::from_secs(3600);
 fn a_thousand_sinks_settle_on_one_operator() {
     let cluster = Cluster::shared();
     cluster.install_definition();
-    let (namespace, space) = (cluster.namespace("thousand"), Workspace::new());
+    SINKS.into_iter().for_each(|sinks| settle(cluster, sinks));
+}
+
+fn settle(cluster: &'static Cluster, sinks: usize) {
+    let (namespace, space) = (cluster.namespace(&format!("scale-{sinks}")), Workspace::new());
     let kubeconfig = operator::granted(cluster, &namespace, &[], &space.join(""));
-    for batch in (0..SINKS).collect::<Vec<_>>().chunks(BATCH) {
+    for batch in (0..sinks).collect::<Vec<_>>().chunks(BATCH) {
         let items: Vec<Value> = batch.iter().map(|number| sink(&namespace.name, *number)).collect();
         cluster.apply(&json!({"apiVersion": "v1", "kind": "List", "items": items}));
     }
 
     let start = Instant::now();
     let mut first = started(&kubeconfig, &namespace, &space);
-    wait_until_settled(&namespace);
-    let (settled, made) = (start.elapsed(), requests(cluster, &namespace));
-    let memory = first.resident_bytes();
-    println!("{SINKS} sinks settled in {:.1} s, with {:.1} requests each", settled.as_secs_f64(), per_sink(made));
-    println!("the operator holds {} MiB then", memory >> 20);
+    wait_until_settled(&namespace, sinks);
+    let (took, made) = (start.elapsed().as_secs_f64(), requests(cluster, &namespace) as f64 / sinks as f64);
+    let (cpu, memory) = (first.cpu().as_secs_f64() * 1000.0 / sinks as f64, first.resident_bytes() >> 20);
+    println!("{sinks} sinks settled in {took:.1} s: {made:.1} requests and {cpu:.1} CPU-ms each, {memory} MiB");
 
     // Whatever follows from the first pass is over.
     std::thread::sleep(QUIET);
-    let before = requests(cluster, &namespace);
+    let (before, cpu) = (requests(cluster, &namespace), first.cpu());
     std::thread::sleep(QUIET);
-    let quiet = requests(cluster, &namespace) - before;
-    println!("{quiet} requests in {} quiet s, those for the Lease among them", QUIET.as_secs());
-    println!("the operator holds {} MiB after it", first.resident_bytes() >> 20);
+    let (quiet, used) = (requests(cluster, &namespace) - before, first.cpu() - cpu);
+    println!(
+        "{quiet} requests and {} CPU-ms in {} quiet s, those for the Lease among them; {} MiB",
+        used.as_millis(),
+        QUIET.as_secs(),
+        first.resident_bytes() >> 20
+    );
 
     // One look at each sink that has nothing to do.
     first.kill9();
@@ -51,20 +58,17 @@ fn a_thousand_sinks_settle_on_one_operator() {
         let metrics = second.get("/metrics").map(|(_, text)| text).unwrap_or_default();
         let name = "eventsink_operator_reconcile_seconds_count ";
         let count = metrics.lines().find_map(|line| line.strip_prefix(name)?.parse::<f64>().ok()).unwrap_or(0.0);
-        if count >= SINKS as f64 { Ok(count) } else { Err(format!("{count} looks")) }
+        if count >= sinks as f64 { Ok(count) } else { Err(format!("{count} looks")) }
     });
-    let took = start.elapsed();
+    let (took, cpu) = (start.elapsed(), second.cpu().as_secs_f64() * 1000.0 / looked);
     std::thread::sleep(Duration::from_secs(2));
     let each = (requests(cluster, &namespace) - before) as f64 / looked;
     println!(
-        "a restart looks at all of them in {:.1} s, with {each:.1} requests each: so many in {} min for an idle sink",
+        "a restart looks at all of them in {:.1} s: {each:.1} requests and {cpu:.1} CPU-ms each, so much in {} min for \
+         an idle sink",
         took.as_secs_f64(),
         LOOK.as_secs() / 60
     );
-}
-
-fn per_sink(requests: usize) -> f64 {
-    requests as f64 / SINKS as f64
 }
 
 fn started(kubeconfig: &std::path::Path, namespace: &Namespace<'_>, space: &Workspace) -> Operator {
@@ -90,12 +94,12 @@ fn sink(namespace: &str, number: usize) -> Value {
     sink
 }
 
-fn wait_until_settled(namespace: &Namespace<'_>) {
+fn wait_until_settled(namespace: &Namespace<'_>, sinks: usize) {
     patiently(PATIENCE, "every sink has settled", || {
         let path = "jsonpath={range .items[*]}{.status.conditions[?(@.type==\"Ready\")].status}{\"\\n\"}{end}";
         let text = namespace.kubectl(&["get", "eventsinks", "-o", path]);
         let ready = text.lines().filter(|line| *line == "True").count();
-        if ready == SINKS { Ok(()) } else { Err(format!("{ready} have")) }
+        if ready == sinks { Ok(()) } else { Err(format!("{ready} have")) }
     });
 }
 

@@ -28,7 +28,7 @@ const LINGER: Duration = Duration::from_millis(5);
 /// Events that are taken before commands, clocks and the budget are looked at again.
 const EVENTS: usize = 256;
 /// While lanes are behind they are looked at this often.
-const LANES_CATCH_UP: Duration = Duration::from_millis(1);
+const LANES_CATCH_UP: Duration = Duration::from_millis(3);
 /// While lanes are behind some events are taken all the same after this long, since rebalances are among them.
 const HELD_BACK: Duration = Duration::from_millis(200);
 /// All batches are handed over at this size together, since the budget does not know of them before.

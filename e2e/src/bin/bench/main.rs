@@ -1,7 +1,7 @@
 //! `make bench`: the worker beside the bare loop on the same topic, round after round, as one table.
 //!
 //! A real broker, the real binary as users start it, and processor time as the kernel counts it. `case` says what is
-//! measured, `events` makes the records, `fill` sends them, `measure` looks at processes, `run` runs one case, `page`
+//! measured, `events` makes the records, `fill` sends them, `measure` makes one figure of many, `run` runs one case, `page`
 //! keeps results and writes them down; `times` measures what takes how long. Nothing here is asserted: a figure is a figure.
 
 mod case;

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::case::{self, BUDGET};
+use crate::case::{self, BUDGET, SMALL_BUDGET};
 use crate::run::Outcome;
 use crate::times;
 
@@ -98,7 +98,8 @@ pub fn page(results: &Path) -> String {
     let profile: Vec<Told> = kept(results, names().filter(|name| *name == "profile"));
     let cases = table(&outcomes) + "\n" + &verdict(&outcomes);
     format!(
-        "{HEAD}- The byte budget is {BUDGET}, as in a container of 256 MiB, and 1 GiB in the case of 1000 files.\n\
+        "{HEAD}- The byte budget is {BUDGET}, with which the process stays below 256 MiB; {SMALL_BUDGET}, the default in a\n  \
+         container of 256 MiB, in the case `small-budget`; 1 GiB in the case of 1000 files.\n\
          - Machine: {}.\n\n{cases}\n## How long things take\n\n{}\n\
          ## Where the time of the standard case goes\n\n{}",
         machine(),

@@ -7,13 +7,14 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use eventsink_e2e::process::cpu;
 use eventsink_e2e::{Kafka, S3, Target, Worker, Workspace, folder, settings, sink};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::case::{Case, Load};
 use crate::fill::fill;
-use crate::measure::{cpu, median};
+use crate::measure::median;
 
 /// The worker is looked at this often.
 const LOOK: Duration = Duration::from_millis(100);

@@ -224,6 +224,8 @@ fn profile(bench: &mut Bench) -> Vec<(String, String)> {
     let (config, _) = bench.settings(&case, &topic, &space, "profile");
     let data = space.join("perf.data");
     let mut workers = [Worker::start(&config, space.join("log"), &[])];
+    // By then all threads are there.
+    workers[0].wait_until_ready();
     let perf = Command::new("perf")
         .args(["record", "--quiet", "-e", "cpu-clock", "-F", "997", "-p", &workers[0].pid().to_string(), "-o"])
         .arg(&data)
@@ -240,7 +242,8 @@ fn profile(bench: &mut Bench) -> Vec<(String, String)> {
         .expect("perf is there");
     let text = String::from_utf8_lossy(&report.stdout);
     let shares = text.lines().filter_map(|line| line.trim().split_once("%  ["));
-    shares.map(|(share, symbol)| (format!("`[{}`", symbol.trim()), format!("{share} %"))).collect()
+    let name = |symbol: &str| symbol.trim().split("  ").next().unwrap_or_default().replace('|', "\\|");
+    shares.map(|(share, symbol)| (format!("`[{}`", name(symbol)), format!("{share} %"))).collect()
 }
 
 fn files(landed: &Path) -> Vec<std::path::PathBuf> {
