@@ -25,7 +25,8 @@ costs beyond it is the price of its promise. `ratio` says how much that is; it s
   with zstd, files on a disk. Every other case differs from it in what its name says.
 - CPU-s: seconds of the processor, the kernel's for the process included, for a million events, from its start to its
   last file. Events per second count from the first event to the last one encoded.
-- All figures are medians of the rounds.
+- All figures are medians of the rounds. Before each a file of a gibibyte is written and deleted: memory that a virtual
+  machine has not used of late its host must give it page by page, on the account of whoever touches it.
 ";
 
 /// What was timed: lines of what it was and the figure.

@@ -39,7 +39,7 @@ fn first_file(bench: &mut Bench) -> Vec<(String, String)> {
     let standard = standard();
     let load = Load { events: 60_000, ..standard.load };
     let topic = bench.topic(&load);
-    let case = Case { load, age: "10ms", ..standard };
+    let case = Case { load, age: "100ms", ..standard };
     let times = (0..5).map(|round| {
         let space = Workspace::new();
         let (config, landed) = bench.settings(&case, &topic, &space, &format!("first-file-{round}"));
@@ -49,7 +49,7 @@ fn first_file(bench: &mut Bench) -> Vec<(String, String)> {
         begun.elapsed().as_secs_f64()
     });
     vec![(
-        "start of the process to the first file, `rotation.max_age` 10 ms".to_owned(),
+        "start of the process to the first file, `rotation.max_age` 100 ms".to_owned(),
         format!("{:.2} s", median(times.collect())),
     )]
 }
