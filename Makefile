@@ -47,7 +47,7 @@ e2e: $(if $(TEST),,cluster) rigs build ## only the tests with servers, those on 
 	e2e/rigs/with kafka s3 azure gcs -- cargo test --workspace \
 	  $(or $(TEST:%=--test %),$(LIGHT:%=--test %) $(HEAVY:%=--test %)) -- --test-threads=1 --nocapture
 
-scale: $(CLUSTER) build ## a thousand sinks on one operator: prints time to settle, requests and memory
+scale: $(CLUSTER) build ## ten to a thousand sinks on one operator: prints time to settle, requests, time of the processor, memory
 	e2e/rigs/with cluster -- cargo test --workspace --test operator_scale -- --nocapture
 
 chaos: rigs build ## the fault matrix and the long simulation; writes docs/chaos.md; ROWS=1,soak picks rows

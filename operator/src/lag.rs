@@ -260,26 +260,18 @@ impl Question {
         Ok(Topics { partitions: count, unread: self.unread(&client, &partitions, deadline) })
     }
 
-    /// A topic that is not there, or no longer, has none; only when none of them is there that is a failure.
     fn partitions(&self, client: &BaseConsumer<Listener>, deadline: Instant) -> Result<Vec<(String, i32)>, String> {
-        let (mut all, mut missing) = (Vec::new(), None);
+        let mut all = Vec::new();
         for topic in &self.topics {
             let found = client.fetch_metadata(Some(topic), left(deadline)).map_err(|error| error.to_string())?;
             let found =
                 found.topics().first().ok_or_else(|| format!("the brokers say nothing of the topic {topic}"))?;
-            match found.error().map(RDKafkaErrorCode::from) {
-                Some(RDKafkaErrorCode::UnknownTopicOrPartition) => missing = Some(topic),
-                Some(error) => return Err(format!("topic {topic}: {error}")),
-                None => {}
+            if let Some(error) = found.error() {
+                return Err(format!("topic {topic}: {}", RDKafkaErrorCode::from(error)));
             }
             all.extend(found.partitions().iter().map(|partition| (topic.clone(), partition.id())));
         }
-        match missing {
-            Some(topic) if all.is_empty() => {
-                Err(format!("topic {topic}: {}", RDKafkaErrorCode::UnknownTopicOrPartition))
-            }
-            _ => Ok(all),
-        }
+        Ok(all)
     }
 
     /// What lies above the committed offsets; a part of it would look like progress, so it is all or nothing.

@@ -132,7 +132,7 @@ async fn bring_to_rest(sink: &EventSink, context: &Context) -> Result<Action, Er
         Outcome::Applied(_) if sink.spec.scaling.mode == ScalingMode::Lag && !sink.spec.suspend => SAMPLE,
         Outcome::Applied(plan) if plan.replicas > 0 => WATCHFUL,
         Outcome::Invalid(Invalid::ClaimNotFound(_)) => CLAIM,
-        Outcome::Invalid(_) if status.replicas > 0 => WATCHFUL,
+        Outcome::Invalid(_) if status.replicas > 0 || found.deployment.as_ref().is_some_and(wants_workers) => WATCHFUL,
         _ => IDLE + Duration::from_secs(spread(&sink.uid().unwrap_or_default())),
     };
     if let Outcome::NotApplied(_, error @ ApplyError::Api { .. }) = outcome {
@@ -189,19 +189,26 @@ fn policy(sink: &EventSink, alone: bool) -> Policy {
     Policy { scaling: sink.spec.scaling.clone(), replicas: sink.spec.replicas, suspend: sink.spec.suspend, alone }
 }
 
+fn wants_workers(deployment: &Deployment) -> bool {
+    deployment.spec.as_ref().is_some_and(|spec| spec.replicas != Some(0))
+}
+
 /// Who suspends a sink waits for no mended Secret.
 async fn stop_if_it_rests(sink: &EventSink, found: &mut Dereferenced, context: &Context) {
     let uid = sink.uid().unwrap_or_default();
     // Nobody asks with credentials that were taken away.
     context.kafka.leave(&uid);
     let rests = policy(sink, false).rests();
-    let runs = |deployment: &&Deployment| deployment.spec.as_ref().is_some_and(|spec| spec.replicas != Some(0));
+    let runs = |deployment: &&Deployment| wants_workers(deployment);
     let ours = |deployment: &&Deployment| deployment.owner_references().iter().any(|owner| owner.uid == uid);
     let Some(deployment) = found.deployment.as_ref().filter(runs).filter(ours).filter(|_| rests) else { return };
     match apply::stop(context, &sink.namespace().unwrap_or_default(), deployment).await {
         Ok(deployment) => found.deployment = Some(deployment),
-        // The sink is looked at again as long as a worker runs.
-        Err(error) => tracing::warn!(sink = sink.name_any(), %error, "the workers of a sink that rests still run"),
+        // Tried again with the next look, which is soon as long as workers are wanted.
+        Err(error) => {
+            context.metrics.failed("apply");
+            tracing::warn!(sink = sink.name_any(), %error, "the workers of a sink that rests still run");
+        }
     }
 }
 

@@ -22,6 +22,9 @@ use std::collections::BTreeSet;
 /// Partitions on hold that the status names; all of them are metrics.
 const NAMED: usize = 10;
 
+/// A hold of a partition that none of the workers has is told for so many seconds more.
+const REMEMBERED: i64 = 300;
+
 /// One thing to say.
 struct Word {
     status: &'static str,
@@ -40,7 +43,7 @@ pub fn status(sink: &EventSink, found: &Dereferenced, outcome: &Outcome, now: Ti
     let workers = &found.workers;
     let deployment = found.deployment.as_ref().and_then(|deployment| deployment.status.as_ref());
     let known = partitions(sink.status.as_ref(), found);
-    let (told, remembered) = (told_holds(workers), remembered_holds(&old.held, found, known));
+    let (told, remembered) = (told_holds(workers), remembered_holds(&old, found, known, &now));
     let ready = ready(sink, found, outcome, (&told, &remembered));
     let mut held = [told, remembered].concat();
     held.sort_by(|a, b| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
@@ -260,18 +263,29 @@ fn told_holds(workers: &Workers) -> Vec<HeldPartition> {
 }
 
 /// Holds that were told once and of whose partitions nobody says anything now: a worker is silent or on its way, or does
-/// not know yet where it stands. None in a sink that rests: nobody waits for anything there.
-fn remembered_holds(old: &[HeldPartition], found: &Dereferenced, partitions: Option<i32>) -> Vec<HeldPartition> {
+/// not know yet where it stands. None in a sink that rests: nobody waits for anything there. A partition that nobody has
+/// for long, though all workers are at work, is no more.
+fn remembered_holds(
+    old: &EventSinkStatus,
+    found: &Dereferenced,
+    partitions: Option<i32>,
+    now: &Time,
+) -> Vec<HeldPartition> {
     let asked = found.deployment.as_ref().and_then(|deployment| deployment.spec.as_ref()?.replicas);
     let workers = &found.workers;
-    let knows = |partition: &&PartitionStatus| partition.stage != "resolving";
+    let knows = |at: &&PartitionStatus| at.hold.is_some() || at.stage == "reading";
     let known: BTreeSet<_> =
         workers.each_partition().filter(knows).map(|at| (at.topic.as_str(), at.partition)).collect();
-    let all = workers.have_all(partitions) && known.len() == workers.each_partition().count();
-    if asked == Some(0) || all {
+    let at_work = workers.all_answered() && workers.answers.iter().all(|worker| worker.ready);
+    let at_work = at_work && known.len() == workers.each_partition().count();
+    let stands_in =
+        |told: &&Condition| told.type_ == condition::RECONCILING && told.reason == reason::PARTITIONS_ON_HOLD;
+    let since = old.conditions.iter().find(stands_in).map(|told| told.last_transition_time.0);
+    let long = since.is_some_and(|since| now.0.duration_since(since).as_secs() >= REMEMBERED);
+    if asked == Some(0) || at_work && (long || workers.have_all(partitions)) {
         return Vec::new();
     }
-    old.iter().filter(|old| !known.contains(&(old.topic.as_str(), old.partition))).cloned().collect()
+    old.held.iter().filter(|old| !known.contains(&(old.topic.as_str(), old.partition))).cloned().collect()
 }
 
 /// The sum over all workers; nothing unless each partition has been told, since a part of it would look like progress.

@@ -159,6 +159,18 @@ fn a_hot_partition_whose_neighbours_wait_behind_it_gets_more_workers() {
 }
 
 #[test]
+fn a_partition_that_is_let_go_has_not_read_the_whole_log_at_once() {
+    let mut world = World::new(2, 1000.0);
+    world.run(DWELL.as_secs() + 4 * STEP, |_| 600.0);
+    (world.places[1].held, world.places[1].position, world.places[1].high) = (true, -1, 30_000_000);
+    world.step(|_| 600.0);
+    (world.places[1].held, world.places[1].position) = (false, 9_000_000);
+    world.step(|_| 600.0);
+    let rate = world.memory.rate.expect("it was busy before");
+    assert!(rate < 2000.0, "{rate} records/s");
+}
+
+#[test]
 fn a_time_in_which_nobody_looked_is_no_time_of_quiet() {
     let mut world = World::new(12, 1000.0);
     world.workers = 4;

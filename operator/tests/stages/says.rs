@@ -62,6 +62,7 @@ fn partition(partition: i32, unread: u64, buffered: u64) -> PartitionStatus {
         unread,
         buffered,
         oldest_unpersisted_ms: 1000 * buffered,
+        stage: "reading".to_owned(),
         ..PartitionStatus::default()
     }
 }
@@ -154,10 +155,11 @@ fn a_hold_stays_told_while_its_worker_is_silent() {
         status.held.iter().map(|held| held.partition).collect::<Vec<_>>()
     };
     assert_eq!(names(&running(2, vec![worker(vec![partition(0, 0, 0)])]), 2), [1], "0 was told anew");
-    let mut resolving = partition(1, 0, 0);
-    resolving.stage = "resolving".to_owned();
-    let starts = running(2, vec![worker(vec![partition(0, 0, 0)]), worker(vec![resolving])]);
-    assert_eq!(names(&starts, 2), [1], "who does not know yet says nothing");
+    for stage in ["resolving", "adopting"] {
+        let on_its_way = PartitionStatus { stage: stage.to_owned(), ..partition(1, 0, 0) };
+        let starts = running(2, vec![worker(vec![partition(0, 0, 0)]), worker(vec![on_its_way])]);
+        assert_eq!(names(&starts, 2), [1], "{stage}: who does not know yet says nothing");
+    }
     let all = running(2, vec![worker(vec![partition(0, 0, 0)]), worker(vec![partition(1, 0, 0)])]);
     assert!(names(&all, 2).is_empty());
     assert!(names(&running(0, Vec::new()), 0).is_empty(), "nobody waits for anything in a sink that rests");
@@ -180,6 +182,20 @@ fn a_hold_that_nobody_tells_any_more_hides_nothing_and_is_not_taken_for_over() {
     found.workers.waiting = vec!["pod x: ImagePullBackOff".to_owned()];
     found.deployment.as_mut().and_then(|it| it.status.as_mut()).expect("a status").ready_replicas = None;
     assert_eq!(told(&said(&sink, &found, &applied(1)), condition::READY), pair("False", reason::WORKERS_NOT_READY));
+}
+
+#[test]
+fn a_hold_of_a_partition_that_is_no_more_ends() {
+    let held = HeldPartition { topic: "orders".to_owned(), partition: 11, ..HeldPartition::default() };
+    let mut sink = sink(&json!({}));
+    sink.status = Some(EventSinkStatus { held: vec![held], partitions: Some(12), ..EventSinkStatus::default() });
+    // Made anew with one partition, and the operator cannot ask Kafka.
+    let found = running(1, vec![worker(vec![partition(0, 0, 0)])]);
+    let first = status(&sink, &found, &applied(1), at(100));
+    assert_eq!(told(&first, condition::READY), pair("False", reason::PARTITIONS_ON_HOLD));
+    sink.status = Some(first);
+    let later = status(&sink, &found, &applied(1), at(500));
+    assert_eq!((told(&later, condition::READY), later.held), (pair("True", reason::RUNNING), Vec::new()));
 }
 
 #[test]

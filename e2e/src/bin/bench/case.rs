@@ -55,9 +55,9 @@ pub struct Case {
     pub idle: &'static str,
 }
 
-/// With this budget the process stays below 256 MiB in the standard case.
+/// With this budget the standard case stays below 256 MiB.
 pub const BUDGET: &str = "216MiB";
-/// The default in a container of 256 MiB, where it must stay below that in every case.
+/// The default in a container of 256 MiB.
 pub const SMALL_BUDGET: &str = "153MiB";
 
 /// The standard case.

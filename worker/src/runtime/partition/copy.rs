@@ -34,9 +34,10 @@ impl Partition {
         });
     }
 
-    /// A topic that does not take them may be away for long: what is in the store need not stay in memory too.
+    /// Memory is short, and a topic that takes no copies may be away for long: what is in the store need not stay here
+    /// too.
     pub(super) fn copy_from_files(&mut self) {
-        let Some(flight) = &mut self.flight else { return };
+        let Some(flight) = self.flight.as_mut().filter(|flight| !flight.from_files) else { return };
         flight.from_files = true;
         let left = flight.drop_bodies(true);
         self.shared.budget.change(&mut self.held_bodies, left);

@@ -53,7 +53,8 @@ struct Missing {
 struct Flight {
     manifest: Manifest,
     bodies: Vec<Bytes>,
-    /// Its dead letters are copied from the files in the store: somebody else has promised it, or the copy takes long.
+    /// Its dead letters are copied from the files in the store: somebody else has promised it, or memory was short
+    /// while the copy waited.
     from_files: bool,
 }
 
@@ -226,12 +227,7 @@ impl Partition {
                 }
                 self.input(Input::FilesPut(result));
             }
-            Done::DeadCopied(result) => {
-                if result.is_err() && self.shared.budget.is_short() {
-                    self.copy_from_files();
-                }
-                self.input(Input::DeadCopied(result));
-            }
+            Done::DeadCopied(result) => self.input(Input::DeadCopied(result)),
             Done::FilesChecked { result, rules } => {
                 let rules = match rules {
                     Some(Ok(rules)) => Arc::new(rules),
@@ -420,6 +416,9 @@ impl Partition {
     /// Time passes; a replay that does not move may wait for records that a truncated log no longer has.
     pub fn tick(&mut self) {
         self.follow_breaker();
+        if self.machine.copy_waits() && self.shared.budget.is_short() {
+            self.copy_from_files();
+        }
         self.input(Input::Tick);
         self.look_at_log();
         let (now, expected, generation) = (self.shared.now(), self.machine.expected(), self.generation);
