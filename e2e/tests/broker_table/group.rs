@@ -12,6 +12,8 @@ struct Member {
     id: String,
     generation: i32,
     leads: bool,
+    /// What the broker said when it joined last.
+    joined: String,
     /// A request to join is under way.
     asked: bool,
 }
@@ -112,7 +114,15 @@ impl<'a> Group<'a> {
         })
     }
 
+    /// A coordinator that answers may still refuse for a moment, as on a machine that is busy.
     fn join(&mut self, who: &str) -> String {
+        patiently(SOON, "the coordinator takes the request", || match self.try_to_join(who) {
+            answer if answer.contains("COORDINATOR") => Err(answer),
+            answer => Ok(answer),
+        })
+    }
+
+    fn try_to_join(&mut self, who: &str) -> String {
         if !self.member(who).asked {
             let _ = self.ask_to_join(who);
         }
@@ -128,7 +138,8 @@ impl<'a> Group<'a> {
             member.id = answer.text();
             member.leads = leader == member.id;
         }
-        name(error)
+        member.joined = name(error);
+        member.joined.clone()
     }
 
     /// The broker keeps a plan without reading it: that of each member is its text.
@@ -137,7 +148,8 @@ impl<'a> Group<'a> {
         let ids: Vec<_> = ids.into_iter().map(|(who, what)| (self.member(who).id.clone(), what)).collect();
         let group = self.group.clone();
         let member = self.member(who);
-        assert_eq!(member.leads, !plan.is_empty(), "the leader has the plan, and only the leader");
+        let joined = &member.joined;
+        assert_eq!(member.leads, !plan.is_empty(), "the leader has the plan, and only the leader; it joined: {joined}");
         let body = Body::default().text(&group).i32(member.generation).text(&member.id);
         let count = i32::try_from(ids.len()).expect("few members");
         let body = ids.iter().fold(body.i32(count), |body, (id, what)| body.text(id).bytes(what.as_bytes()));
@@ -245,7 +257,7 @@ impl<'a> Group<'a> {
 impl Member {
     fn new(address: &str) -> Self {
         let connection = Connection::to(address);
-        Self { connection, id: String::new(), generation: -1, leads: false, asked: false }
+        Self { connection, id: String::new(), generation: -1, leads: false, joined: String::new(), asked: false }
     }
 }
 
