@@ -40,12 +40,17 @@ impl Workers {
         self.answers.iter().flat_map(|worker| &worker.partitions)
     }
 
-    /// Whether every worker is ready and has said, and each of so many partitions belongs to one of them: only then are
-    /// their numbers the whole.
+    /// Whether every pod that runs has said that it is ready.
+    #[must_use]
+    pub fn all_ready(&self) -> bool {
+        self.all_answered() && self.answers.iter().all(|worker| worker.ready)
+    }
+
+    /// Whether every worker is ready, and each of so many partitions belongs to one of them: only then are their numbers
+    /// the whole.
     #[must_use]
     pub fn have_all(&self, partitions: Option<i32>) -> bool {
-        let whole = self.all_answered() && self.answers.iter().all(|worker| worker.ready);
-        whole && partitions == Some(self.partitions())
+        self.all_ready() && partitions == Some(self.partitions())
     }
 
     /// Whether what is unread of each partition is a number that somebody knows: a worker that does not know where a

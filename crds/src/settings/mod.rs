@@ -198,6 +198,11 @@ pub struct Shutdown {
     pub deadline: Span,
 }
 
+impl Shutdown {
+    /// A partition may take so much longer than the deadline to be let go.
+    pub const PATIENCE: Span = Span::from_secs(5);
+}
+
 impl Default for Shutdown {
     fn default() -> Self {
         Self { deadline: Span::from_secs(25) }

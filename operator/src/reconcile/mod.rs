@@ -165,7 +165,7 @@ async fn bring_about(sink: &EventSink, found: &mut Dereferenced, context: &Conte
             return Outcome::Invalid(invalid);
         }
     };
-    let policy = policy(sink, valid.alone);
+    let policy = Policy::of(&sink.spec, valid.alone);
     found.topics = topics(sink, found, &valid, context);
     let partitions = status::partitions(sink.status.as_ref(), found);
     let observed = Observed {
@@ -185,10 +185,6 @@ async fn bring_about(sink: &EventSink, found: &mut Dereferenced, context: &Conte
     }
 }
 
-fn policy(sink: &EventSink, alone: bool) -> Policy {
-    Policy { scaling: sink.spec.scaling.clone(), replicas: sink.spec.replicas, suspend: sink.spec.suspend, alone }
-}
-
 fn wants_workers(deployment: &Deployment) -> bool {
     deployment.spec.as_ref().is_some_and(|spec| spec.replicas != Some(0))
 }
@@ -198,10 +194,11 @@ async fn stop_if_it_rests(sink: &EventSink, found: &mut Dereferenced, context: &
     let uid = sink.uid().unwrap_or_default();
     // Nobody asks with credentials that were taken away.
     context.kafka.leave(&uid);
-    let rests = policy(sink, false).rests();
-    let runs = |deployment: &&Deployment| wants_workers(deployment);
+    let rests = Policy::of(&sink.spec, false).rests();
     let ours = |deployment: &&Deployment| deployment.owner_references().iter().any(|owner| owner.uid == uid);
-    let Some(deployment) = found.deployment.as_ref().filter(runs).filter(ours).filter(|_| rests) else { return };
+    let Some(deployment) = found.deployment.as_ref().filter(|it| rests && wants_workers(it)).filter(ours) else {
+        return;
+    };
     match apply::stop(context, &sink.namespace().unwrap_or_default(), deployment).await {
         Ok(deployment) => found.deployment = Some(deployment),
         // Tried again with the next look, which is soon as long as workers are wanted.
@@ -216,8 +213,7 @@ async fn stop_if_it_rests(sink: &EventSink, found: &mut Dereferenced, context: &
 fn topics(sink: &EventSink, found: &Dereferenced, valid: &ValidatedSink, context: &Context) -> Option<Answer> {
     let workers = &found.workers;
     let seen = sink.status.as_ref().and_then(|status| status.partitions);
-    let told = workers.all_answered() && workers.answers.iter().all(|worker| worker.ready);
-    if valid.suspend || told && seen.is_none_or(|seen| seen <= workers.partitions()) {
+    if valid.suspend || workers.all_ready() && seen.is_none_or(|seen| seen <= workers.partitions()) {
         context.kafka.leave(&valid.owner.uid);
         return None;
     }

@@ -276,8 +276,7 @@ fn remembered_holds(
     let knows = |at: &&PartitionStatus| at.hold.is_some() || at.stage == "reading";
     let known: BTreeSet<_> =
         workers.each_partition().filter(knows).map(|at| (at.topic.as_str(), at.partition)).collect();
-    let at_work = workers.all_answered() && workers.answers.iter().all(|worker| worker.ready);
-    let at_work = at_work && known.len() == workers.each_partition().count();
+    let at_work = workers.all_ready() && known.len() == workers.each_partition().count();
     let stands_in =
         |told: &&Condition| told.type_ == condition::RECONCILING && told.reason == reason::PARTITIONS_ON_HOLD;
     let since = old.conditions.iter().find(stands_in).map(|told| told.last_transition_time.0);

@@ -5,7 +5,7 @@
 use super::dereference::Dereferenced;
 use crate::projection::{self, Credential, Unfit};
 use eventsink_crds::settings::Settings;
-use eventsink_crds::sink::{EventSink, Scaling, Worker, condition, reason};
+use eventsink_crds::sink::{EventSink, Worker, condition, reason};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::Resource as _;
 use serde_json::Value;
@@ -39,10 +39,6 @@ pub struct ValidatedSink {
     pub alone: bool,
     /// What the spec says of the pods.
     pub worker: Worker,
-    /// What the number of workers follows.
-    pub scaling: Scaling,
-    /// `spec.replicas`.
-    pub replicas: i32,
     /// Nothing shall run.
     pub suspend: bool,
 }
@@ -145,8 +141,6 @@ pub fn validate(sink: &EventSink, found: &Dereferenced, image: &str) -> Result<V
         claim,
         alone,
         worker: sink.spec.worker.clone(),
-        scaling: sink.spec.scaling.clone(),
-        replicas: sink.spec.replicas,
         suspend: sink.spec.suspend,
         name,
         namespace,

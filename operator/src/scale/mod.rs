@@ -2,7 +2,7 @@
 
 mod lag;
 
-use eventsink_crds::sink::{Scaling, ScalingMode, reason};
+use eventsink_crds::sink::{EventSinkSpec, Scaling, ScalingMode, reason};
 use std::time::Duration;
 
 pub use lag::{Memory, Place};
@@ -32,6 +32,12 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// What a spec asks for; `alone` as in the field.
+    #[must_use]
+    pub fn of(spec: &EventSinkSpec, alone: bool) -> Self {
+        Self { scaling: spec.scaling.clone(), replicas: spec.replicas, suspend: spec.suspend, alone }
+    }
+
     /// Whether nothing shall run, whatever is observed.
     #[must_use]
     pub fn rests(&self) -> bool {

@@ -109,8 +109,7 @@ fn becomes(spec: &Value) -> (Children, Vec<Plan>) {
     sink.metadata.namespace = Some("team".to_owned());
     sink.metadata.uid = Some("uid".to_owned());
     let valid = validate(&sink, &secrets(), "image").unwrap_or_else(|error| panic!("{error}"));
-    let policy =
-        Policy { scaling: valid.scaling.clone(), replicas: valid.replicas, suspend: valid.suspend, alone: valid.alone };
+    let policy = Policy::of(&sink.spec, valid.alone);
     let seen = [None, Some(1), Some(40)].map(|partitions| Observed { partitions, ..Observed::default() });
     (
         build::children(&valid, 2, Optional { network_policy: true, pod_monitor: true }),

@@ -67,6 +67,16 @@ fn partition(partition: i32, unread: u64, buffered: u64) -> PartitionStatus {
     }
 }
 
+/// As an earlier status has it.
+fn on_hold(partition: i32) -> HeldPartition {
+    HeldPartition {
+        topic: "orders".to_owned(),
+        partition,
+        reason: "OffsetLost".to_owned(),
+        message: "decide".to_owned(),
+    }
+}
+
 fn one<'a>(status: &'a EventSinkStatus, type_: &str) -> Option<&'a Condition> {
     status.conditions.iter().find(|condition| condition.type_ == type_)
 }
@@ -142,14 +152,8 @@ fn a_partition_that_nobody_has_or_whose_end_nobody_knows_makes_the_lag_unknown()
 
 #[test]
 fn a_hold_stays_told_while_its_worker_is_silent() {
-    let held = |number| HeldPartition {
-        topic: "orders".to_owned(),
-        partition: number,
-        reason: "OffsetLost".to_owned(),
-        message: "decide".to_owned(),
-    };
     let mut sink = sink(&json!({}));
-    sink.status = Some(EventSinkStatus { held: vec![held(0), held(1)], ..EventSinkStatus::default() });
+    sink.status = Some(EventSinkStatus { held: vec![on_hold(0), on_hold(1)], ..EventSinkStatus::default() });
     let names = |found: &Dereferenced, replicas| {
         let status = said(&sink, found, &applied(replicas));
         status.held.iter().map(|held| held.partition).collect::<Vec<_>>()
@@ -167,14 +171,8 @@ fn a_hold_stays_told_while_its_worker_is_silent() {
 
 #[test]
 fn a_hold_that_nobody_tells_any_more_hides_nothing_and_is_not_taken_for_over() {
-    let held = HeldPartition {
-        topic: "orders".to_owned(),
-        partition: 0,
-        reason: "OffsetLost".to_owned(),
-        message: "decide".to_owned(),
-    };
     let mut sink = sink(&json!({}));
-    sink.status = Some(EventSinkStatus { held: vec![held], ..EventSinkStatus::default() });
+    sink.status = Some(EventSinkStatus { held: vec![on_hold(0)], ..EventSinkStatus::default() });
     let mut found = running(1, Vec::new());
     let silent = said(&sink, &found, &applied(1));
     assert_eq!(told(&silent, condition::READY), pair("False", reason::PARTITIONS_ON_HOLD));
@@ -186,9 +184,8 @@ fn a_hold_that_nobody_tells_any_more_hides_nothing_and_is_not_taken_for_over() {
 
 #[test]
 fn a_hold_of_a_partition_that_is_no_more_ends() {
-    let held = HeldPartition { topic: "orders".to_owned(), partition: 11, ..HeldPartition::default() };
     let mut sink = sink(&json!({}));
-    sink.status = Some(EventSinkStatus { held: vec![held], partitions: Some(12), ..EventSinkStatus::default() });
+    sink.status = Some(EventSinkStatus { held: vec![on_hold(11)], partitions: Some(12), ..EventSinkStatus::default() });
     // Made anew with one partition, and the operator cannot ask Kafka.
     let found = running(1, vec![worker(vec![partition(0, 0, 0)])]);
     let first = status(&sink, &found, &applied(1), at(100));

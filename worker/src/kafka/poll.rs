@@ -10,6 +10,7 @@ pub use super::pulse::Pulse;
 use super::raw::{self, Event, Fault, Kind, Queue, RawRecord};
 use super::{TopicPartition, named, names};
 use crate::runtime::Budget;
+use eventsink_crds::settings::Shutdown;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
@@ -42,8 +43,6 @@ const REMEMBER: Duration = Duration::from_secs(120);
 /// Where fetching begins until the start is known. Never a logical offset: when a seek overtakes the answer to its
 /// look-up, librdkafka looks it up again half a second later and reads on from there, past everything between.
 const PARKED: Offset = Offset::Offset(0);
-/// A lane may take so much longer than the deadline to let a partition go.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What the poll thread is asked to do.
 #[derive(Debug)]
@@ -410,7 +409,7 @@ impl Poller {
                     (self.deliver)(at, Delivery::Deadline);
                 }
             }
-            if Instant::now() >= until + PATIENCE {
+            if Instant::now() >= until + Shutdown::PATIENCE.as_duration() {
                 break;
             }
         }

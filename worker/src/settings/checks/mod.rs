@@ -4,10 +4,9 @@ mod kafka;
 mod storage;
 
 use std::fmt::Display;
-use std::time::Duration;
 
 use config::Value;
-use eventsink_crds::settings::{Settings, Share, Size, Span};
+use eventsink_crds::settings::{Settings, Share, Shutdown, Size, Span};
 use tracing_subscriber::EnvFilter;
 
 use super::error::{Mistakes, Problem};
@@ -15,8 +14,6 @@ use super::layers;
 use crate::traces;
 
 const HOUR: Span = Span::from_secs(3600);
-/// Partitions may take so much longer than the deadline to be let go.
-const LETS_GO: Duration = Duration::from_secs(5);
 const TOPIC_NAME: &str = "names of at most 249 letters, digits, `.`, `_` and `-`";
 const WEEK: Span = Span::from_secs(7 * 24 * 3600);
 
@@ -151,11 +148,12 @@ impl Checks<'_> {
         let why = " (not below initial_delay)";
         self.within("retry.max_delay", retry.max_delay, max, why);
         // Who lets go of partitions does not poll meanwhile, and must be back before the group has given it up.
-        let interval = self.settings.kafka.consumer.max_poll_interval.as_duration().saturating_sub(LETS_GO);
-        let (least, longest) = (Span::from_millis(100), Span::from_secs(interval.as_secs()));
+        let interval = self.settings.kafka.consumer.max_poll_interval.as_duration();
+        let longest = interval.saturating_sub(Shutdown::PATIENCE.as_duration());
+        let (least, longest) = (Span::from_millis(100), Span::from_secs(longest.as_secs()));
         let bounds = (least, longest.clamp(least, HOUR));
-        let why = " (so that kafka.consumer.max_poll_interval is 5s longer)";
-        self.within("shutdown.deadline", self.settings.shutdown.deadline, bounds, why);
+        let why = format!(" (so that kafka.consumer.max_poll_interval is {} longer)", Shutdown::PATIENCE);
+        self.within("shutdown.deadline", self.settings.shutdown.deadline, bounds, &why);
     }
 
     fn breaker(&mut self) {
