@@ -11,6 +11,7 @@ mod protobuf;
 mod tests;
 mod tree;
 mod typed;
+mod value;
 
 use std::borrow::Cow;
 

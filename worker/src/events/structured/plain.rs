@@ -3,10 +3,8 @@
 
 use std::borrow::Cow;
 
-use serde::de::Deserialize;
-use serde_json::value::RawValue;
-
 use super::json::Members;
+use super::value;
 
 /// The members of a usual body.
 pub(super) fn members(text: &str) -> Option<Members<'_>> {
@@ -50,9 +48,7 @@ impl<'a> Cursor<'a> {
     }
 
     fn space(&mut self) {
-        while matches!(self.peek(), Some(b' ' | b'\n' | b'\t' | b'\r')) {
-            self.at += 1;
-        }
+        self.at = value::space(self.text.as_bytes(), self.at);
     }
 
     fn expect(&mut self, byte: u8) -> Option<()> {
@@ -63,41 +59,17 @@ impl<'a> Cursor<'a> {
     fn string(&mut self) -> Option<&'a str> {
         self.expect(b'"')?;
         let from = self.at;
-        self.at += plain(&self.text.as_bytes()[from..]);
+        self.at += value::plain(&self.text.as_bytes()[from..]);
         let inner = &self.text[from..self.at];
         self.expect(b'"').map(|()| inner)
     }
 
     /// Any value, as it stands.
     fn any(&mut self) -> Option<&'a str> {
-        let rest = &self.text[self.at..];
-        let value = <&RawValue>::deserialize(&mut serde_json::Deserializer::from_str(rest)).ok()?.get();
-        // It begins here, since space was passed before.
-        self.at += value.len();
-        Some(value)
+        let from = self.at;
+        self.at = value::end(self.text.as_bytes(), from)?;
+        Some(&self.text[from..self.at])
     }
-}
-
-/// How many bytes are neither a quote nor a backslash nor a control character, eight of them at a time.
-fn plain(bytes: &[u8]) -> usize {
-    const ONES: u64 = u64::MAX / 255;
-    const HIGH: u64 = ONES << 7;
-    let odd = |word: u64| {
-        let is_zero = |word: u64| word.wrapping_sub(ONES) & !word;
-        let controls = word.wrapping_sub(ONES * 0x20) & !word;
-        // The lowest bit that is set is right; those above it may be wrong by what was borrowed.
-        (is_zero(word ^ (ONES * b'"' as u64)) | is_zero(word ^ (ONES * b'\\' as u64)) | controls) & HIGH
-    };
-    let mut at = 0;
-    while let Some(eight) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
-        let found = odd(u64::from_le_bytes(*eight));
-        if found != 0 {
-            return at + found.trailing_zeros() as usize / 8;
-        }
-        at += 8;
-    }
-    let rest = bytes[at..].iter().position(|&byte| matches!(byte, b'"' | b'\\' | 0..0x20));
-    rest.map_or(bytes.len(), |more| at + more)
 }
 
 #[cfg(test)]
@@ -238,16 +210,6 @@ mod tests {
             "{\"a\":\"\n\"}",
         ] {
             assert!(members(text).is_none(), "{text}");
-        }
-    }
-
-    #[test]
-    fn every_byte_that_ends_plain_text_is_found_wherever_it_stands() {
-        for (byte, at) in (0..=255).flat_map(|byte: u8| (0..20).map(move |at| (byte, at))) {
-            let mut bytes = [b'a'; 20];
-            bytes[at] = byte;
-            let ends = byte < 0x20 || byte == b'"' || byte == b'\\';
-            assert_eq!(plain(&bytes), if ends { at } else { 20 }, "{byte} at {at}");
         }
     }
 }
