@@ -6,6 +6,7 @@ pub mod mapping;
 mod partition;
 mod resident;
 mod session;
+mod shared_answer;
 mod start;
 
 pub use budget::{Budget, limit};

@@ -7,19 +7,23 @@ use crate::kafka::TopicPartition;
 use crate::kafka::client::{Context, start_word};
 use crate::kafka::offsets::{CommittedOffset, committed, log_range};
 use crate::kafka::raw::{self, TopicId};
+use crate::runtime::shared_answer::SharedAnswer;
 use crate::store::ledger::{Ledger, LedgerError};
 use eventsink_crds::settings::{OnLoss, OnOffsetsMoved, Settings, StartFrom};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
-use tokio::sync::Mutex;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Mutex, Semaphore};
+use tokio::time::Instant;
 
 /// How long Kafka may take to answer one question.
 const ASK: Duration = Duration::from_secs(15);
 /// Pause before a question is asked again.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
+/// Commits that are asked for at a time, since a thread waits for each answer.
+const COMMITS: usize = 16;
 /// A question without an answer is logged again after this long.
 const SAY_AGAIN: Duration = Duration::from_secs(60);
 /// A genesis is looked up anew after this long, so that a mended one is noticed.
@@ -39,8 +43,9 @@ pub struct Session {
     consumer: Arc<BaseConsumer<Context>>,
     ledger: Ledger,
     settings: Arc<Settings>,
-    ids: Mutex<HashMap<Arc<str>, (Instant, TopicId)>>,
+    ids: std::sync::Mutex<HashMap<Arc<str>, Arc<SharedAnswer<TopicId>>>>,
     topics: Mutex<HashMap<Arc<str>, (Instant, Topic)>>,
+    commits: Semaphore,
 }
 
 /// What is known of a partition now.
@@ -57,7 +62,8 @@ type Answer<T> = Result<T, String>;
 impl Session {
     /// A session over one consumer and one ledger.
     pub fn new(consumer: Arc<BaseConsumer<Context>>, ledger: Ledger, settings: Arc<Settings>) -> Self {
-        Self { consumer, ledger, settings, ids: Mutex::default(), topics: Mutex::default() }
+        let (ids, topics) = Default::default();
+        Self { consumer, ledger, settings, ids, topics, commits: Semaphore::new(COMMITS) }
     }
 
     /// The ledger.
@@ -74,7 +80,10 @@ impl Session {
             Err(hold) => return held(hold.clone()),
         };
         let wanted = vec![at.clone()];
+        // The semaphore is never closed.
+        let permit = self.commits.acquire().await;
         let committed = self.ask("committed offset", move |session| session.committed(&wanted)).await;
+        drop(permit);
         // After the commit: one that names a manifest is younger than the manifest.
         let tip = match self.ledger.tip(&at.topic, &topic.id, at.partition).await {
             Ok(tip) => tip,
@@ -100,34 +109,32 @@ impl Session {
     /// True when a topic has this id no more, asked after this call began: what was read before it began is of the
     /// topic with this id when it has it still. The library itself reads on in a topic made again, at the old offset.
     pub async fn was_made_again(self: &Arc<Self>, name: &Arc<str>, id: &str) -> bool {
-        id != NO_TOPIC_ID && matches!(self.topic_id(name).await, TopicId::Is(now) if now != id)
+        id != NO_TOPIC_ID && matches!(self.topic_id(name, Instant::now()).await, TopicId::Is(now) if now != id)
     }
 
-    /// One question for all that wait when it is asked.
-    async fn topic_id(self: &Arc<Self>, name: &Arc<str>) -> TopicId {
-        let began = Instant::now();
-        let mut ids = self.ids.lock().await;
-        if let Some((asked, id)) = ids.get(name)
-            && *asked >= began
-        {
-            return id.clone();
-        }
-        let (now, asked) = (Instant::now(), Arc::clone(name));
-        let id = self.ask("topic id", move |session| raw::topic_id(&session.consumer, &asked, ASK)).await;
-        ids.insert(Arc::clone(name), (now, id.clone()));
-        id
+    /// The id that a topic has at `since` or later.
+    async fn topic_id(self: &Arc<Self>, name: &Arc<str>, since: Instant) -> TopicId {
+        let shared = {
+            let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(ids.entry(Arc::clone(name)).or_default())
+        };
+        let asked = Arc::clone(name);
+        let ask = async || self.ask("topic id", move |session| raw::topic_id(&session.consumer, &asked, ASK)).await;
+        shared.since(since, ask).await
     }
 
     async fn topic(self: &Arc<Self>, name: &Arc<str>) -> Topic {
+        let mut since = Instant::now();
         // One question per topic, however many partitions wait for the answer.
         let mut topics = self.topics.lock().await;
         let id = loop {
-            match self.topic_id(name).await {
+            match self.topic_id(name, since).await {
                 TopicId::Is(id) => break id,
                 TopicId::None => break NO_TOPIC_ID.to_owned(),
                 TopicId::Gone => tracing::warn!(topic = &**name, "the topic is gone, waiting for it"),
             }
             tokio::time::sleep(FRESH).await;
+            since = Instant::now();
         };
         if let Some((asked, topic)) = topics.get(name)
             && asked.elapsed() < FRESH
