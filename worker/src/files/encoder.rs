@@ -97,17 +97,26 @@ impl Profile {
         }
     }
 
-    /// Opens a file of a kind; `first` is the offset of its first row.
+    /// Bytes in builders for which a file gets an encoder, if there is a place for one: about as much memory as it takes.
+    pub(super) fn opening_bytes(&self) -> usize {
+        match self.format {
+            OfFormat::Parquet { .. } => ENCODER_BYTES * 2 / 3,
+            OfFormat::Avro(_) => 0,
+        }
+    }
+
+    /// Opens a file of a kind; `first` is the offset of its first row, `whole` all of its rows if they are known.
     pub(super) fn open(
         &self,
         kind: FileKind,
         identity: &Identity,
         first: i64,
+        whole: Option<&RecordBatch>,
     ) -> Result<Box<dyn Encoder>, EncodeError> {
         let schema = self.schema(kind);
         Ok(match &self.format {
             OfFormat::Parquet { properties, row_group_bytes } => {
-                Box::new(ParquetEncoder::new(schema, properties, *row_group_bytes)?)
+                Box::new(ParquetEncoder::new(schema, properties, *row_group_bytes, whole)?)
             }
             OfFormat::Avro(compression) => Box::new(AvroEncoder::new(kind, schema, *compression, (identity, first))?),
         })

@@ -11,8 +11,8 @@ use super::encoder::{Encoder, EncoderPlace, Encoders, KeyValues, Profile};
 use super::{EncodeError, Identity};
 use crate::events::Record;
 
-/// Bytes in builders before they are encoded, where the file has an encoder or gets a place for one; small, because
-/// each of many open files has its own.
+/// Bytes in builders before they are encoded, where the file has an encoder; small, because each of many open files has
+/// its own.
 const BATCH_BYTES: usize = 256 << 10;
 /// Bytes in builders that shrink by more than an encoder takes: they are encoded without a place.
 const BULK_BYTES: usize = 4 << 20;
@@ -76,24 +76,27 @@ impl<C: Columns> OpenFile<C> {
         self.columns.push(row);
         self.rows += 1;
         self.last = record.offset;
-        if self.pending_bytes >= BATCH_BYTES && self.may_encode(setting.encoders) {
-            self.flush(setting)?;
+        if self.pending_bytes >= BATCH_BYTES && self.may_encode(setting) {
+            self.flush(setting, false)?;
         }
         Ok(())
     }
 
-    fn may_encode(&mut self, encoders: &Arc<Encoders>) -> bool {
-        if self.encoder.is_none() && self.place.is_none() {
-            self.place = encoders.place();
+    fn may_encode(&mut self, setting: &Setting<'_>) -> bool {
+        if self.encoder.is_none() && self.place.is_none() && self.pending_bytes >= setting.profile.opening_bytes() {
+            self.place = setting.encoders.place();
         }
         self.encoder.is_some() || self.place.is_some() || self.pending_bytes >= BULK_BYTES
     }
 
-    fn flush(&mut self, setting: &Setting<'_>) -> Result<(), EncodeError> {
+    /// Encodes the builders, whose rows are the file's last ones or not.
+    fn flush(&mut self, setting: &Setting<'_>, last: bool) -> Result<(), EncodeError> {
         let batch = self.columns.take(setting.identity, setting.profile.schema(C::KIND))?;
         let encoder = match &mut self.encoder {
             Some(encoder) => encoder,
-            empty => empty.insert(setting.profile.open(C::KIND, setting.identity, self.first)?),
+            empty => {
+                empty.insert(setting.profile.open(C::KIND, setting.identity, self.first, last.then_some(&batch))?)
+            }
         };
         encoder.write(&batch)?;
         self.encoded_bytes = encoder.encoded();
@@ -127,11 +130,11 @@ impl<C: Columns> OpenFile<C> {
     /// Ends the file with `footer` as its key/values.
     pub(super) fn finish(mut self, footer: KeyValues, setting: &Setting<'_>) -> Result<Bytes, EncodeError> {
         if self.pending_bytes > 0 {
-            self.flush(setting)?;
+            self.flush(setting, true)?;
         }
         let encoder = match self.encoder {
             Some(encoder) => encoder,
-            None => setting.profile.open(C::KIND, setting.identity, self.first)?,
+            None => setting.profile.open(C::KIND, setting.identity, self.first, None)?,
         };
         encoder.finish(footer)
     }

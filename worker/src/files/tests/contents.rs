@@ -205,3 +205,31 @@ fn payloads_and_ids_are_plain_and_repeated_texts_are_in_dictionaries() {
         ]
     );
 }
+
+/// The columns of a file that are compressed, by their paths.
+fn compressed(rows: usize) -> Vec<String> {
+    let event = |row: usize| Event {
+        id: format!("{row:032x}").into(),
+        subject: Some(format!("order/{row}").into()),
+        extensions: vec![("tenant".into(), "north".into())],
+        ..event()
+    };
+    let rows: Vec<_> = (0..rows).map(|row| (record(row as i64), event(row))).collect();
+    let file = encode(Encoding::default(), &rows).remove(0);
+    let metadata = ParquetMetaDataReader::new().parse_and_finish(&file.body).unwrap();
+    let columns = metadata.row_group(0).columns().iter();
+    let zstd = columns.filter(|column| matches!(column.compression(), ::parquet::basic::Compression::ZSTD(_)));
+    zstd.map(|column| column.column_path().string()).collect()
+}
+
+#[test]
+fn a_codec_is_used_where_the_rows_of_a_file_are_worth_it() {
+    assert_eq!(compressed(10), [""; 0], "all of it is smaller than a block of a disk");
+    let worth_it = ["id", "subject", "extensions.key_value.value", "kafka_timestamp"];
+    assert_eq!(compressed(1000), worth_it, "the others have few values or none");
+}
+
+#[test]
+fn a_codec_is_used_for_all_columns_that_can_need_it_when_more_rows_may_come() {
+    assert_eq!(compressed(20_000).len(), 16);
+}

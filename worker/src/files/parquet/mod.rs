@@ -1,5 +1,7 @@
 //! Parquet: pages and row groups while rows arrive, the footer behind them when the file ends.
 
+mod codec;
+
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
@@ -20,14 +22,17 @@ pub(super) struct ParquetEncoder {
 }
 
 impl ParquetEncoder {
+    /// `whole` are all rows of the file, when they are known.
     pub(super) fn new(
         schema: &SchemaRef,
         properties: &WriterProperties,
         row_group_bytes: usize,
+        whole: Option<&RecordBatch>,
     ) -> Result<Self, EncodeError> {
+        let properties = whole.map_or_else(|| properties.clone(), |rows| codec::where_it_pays(properties, rows));
         // Without Arrow's own copy of the schema every reader sees the Parquet types alone, and the same ones.
         let options = ArrowWriterOptions::new()
-            .with_properties(properties.clone())
+            .with_properties(properties)
             .with_skip_arrow_metadata(true)
             .with_schema_root("eventsink".to_owned());
         let writer = ArrowWriter::try_new_with_options(Vec::new(), Arc::clone(schema), options)?;
