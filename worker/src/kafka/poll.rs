@@ -28,9 +28,9 @@ const POLL: Duration = Duration::from_millis(20);
 const LINGER: Duration = Duration::from_millis(5);
 /// Events that are taken before commands, clocks and the budget are looked at again.
 const EVENTS: usize = 256;
-/// While lanes are behind they are looked at this often.
+/// While lanes need time they are looked at this often.
 const LANES_CATCH_UP: Duration = Duration::from_millis(3);
-/// While lanes are behind some events are taken all the same after this long, since rebalances are among them.
+/// While lanes need time some events are taken all the same after this long, since rebalances are among them.
 const HELD_BACK: Duration = Duration::from_millis(200);
 /// All batches are handed over at this size together, since the budget does not know of them before.
 const PENDING_BYTES: usize = 4 << 20;
@@ -172,6 +172,8 @@ pub struct Poller {
     /// How often a partition left before its lane had let go: until then its commands are of an earlier assignment.
     abandoned: HashMap<TopicPartition, u32>,
     choked: bool,
+    /// Cuts that lanes had closed for want of memory when events were taken last.
+    closed: usize,
     /// Bytes copied into batches since all were handed over.
     pending: usize,
     /// A batch was handed over since the last turn of the loop.
@@ -210,6 +212,7 @@ impl Poller {
             spare: Arc::default(),
             abandoned: HashMap::new(),
             choked: false,
+            closed: 0,
             pending: 0,
             full: false,
             read: (0, 0),
@@ -252,12 +255,13 @@ impl Poller {
                 self.budget.forget_largest();
             }
             self.breathe();
-            if self.budget.lanes_are_behind() && served.elapsed() < HELD_BACK {
+            if self.lanes_need_time() && served.elapsed() < HELD_BACK {
                 // Unlike a pause this keeps what the library has read ahead.
                 if let Ok(command) = self.commands.recv_timeout(LANES_CATCH_UP) {
                     self.command(command);
                 }
             } else {
+                self.closed = self.budget.closed_early();
                 self.serve()?;
                 served = Instant::now();
             }
@@ -267,6 +271,13 @@ impl Poller {
                 self.tell_positions();
             }
         }
+    }
+
+    /// True while lanes have enough before them, or have made room since events were taken last: with a store that takes
+    /// nothing they cannot, and waiting would only put off the pause. Nor does it help once fetching stands.
+    fn lanes_need_time(&self) -> bool {
+        let make_room = self.budget.needs_room() && self.budget.closed_early() != self.closed;
+        self.budget.lanes_are_behind() || (make_room && !self.choked)
     }
 
     /// Takes what the queue has, up to a full batch and not too much at a time: what a turn of the loop costs beside

@@ -96,3 +96,20 @@ fn a_pause_that_comes_while_a_seek_waits_outlives_it() {
     poller.command(Command::Resume(partition()));
     assert!(poller.fetches(&poller.slots[&partition()]));
 }
+
+#[test]
+fn reading_is_held_back_for_lanes_that_make_room_and_not_for_those_that_cannot() {
+    let (mut poller, _commands) = poller();
+    let limit = poller.budget.limit();
+    poller.budget.add(limit / 10 * 6);
+    assert!(poller.budget.needs_room() && !poller.lanes_need_time(), "no cut was closed");
+    poller.budget.closes_early();
+    assert!(poller.lanes_need_time());
+    poller.choked = true;
+    assert!(!poller.lanes_need_time(), "nothing more comes");
+    (poller.choked, poller.closed) = (false, poller.budget.closed_early());
+    assert!(!poller.lanes_need_time(), "none was closed since events were taken");
+    poller.budget.closes_early();
+    poller.budget.sub(limit / 10);
+    assert!(!poller.lanes_need_time(), "there is room");
+}

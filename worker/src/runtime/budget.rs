@@ -33,6 +33,8 @@ pub struct Budget {
     /// Bytes of the largest batch of late and of the time before: one large record must not make files small for ever.
     largest: [AtomicUsize; 2],
     alone: Mutex<()>,
+    /// Cuts that were closed for want of memory.
+    closed: AtomicUsize,
     /// Resident bytes at the start, and those beyond them when they were last measured.
     base: usize,
     resident: AtomicUsize,
@@ -49,6 +51,7 @@ impl Budget {
             queued: AtomicUsize::new(0),
             largest: Default::default(),
             alone: Mutex::new(()),
+            closed: AtomicUsize::new(0),
             base: resident::anonymous().unwrap_or(usize::MAX),
             resident: AtomicUsize::new(0),
         }
@@ -164,6 +167,25 @@ impl Budget {
         self.claimed() >= self.limit / 10 * 7
     }
 
+    /// Room should be made before more is taken. Only what is in use matters here: it falls as soon as a cut is closed, what
+    /// the process holds some time later.
+    #[must_use]
+    pub fn needs_room(&self) -> bool {
+        let used = self.used();
+        used + used / 4 >= self.limit / 10 * 7
+    }
+
+    /// A cut was closed for want of memory.
+    pub fn closes_early(&self) {
+        self.closed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many cuts were closed for want of memory.
+    #[must_use]
+    pub fn closed_early(&self) -> usize {
+        self.closed.load(Ordering::Relaxed)
+    }
+
     /// Nothing more may be fetched; what the client has read ahead by then still comes.
     #[must_use]
     pub fn is_gone(&self) -> bool {
@@ -171,9 +193,13 @@ impl Budget {
     }
 }
 
+/// Memory that was given back is cleared by the kernel before it is used again: more often only as the end comes near.
 fn give_back_every(resident: usize, used: usize, limit: usize) -> Option<Duration> {
-    if resident >= limit / 20 * 17 {
+    let gone = limit / 20 * 17;
+    if resident >= gone + HEAPS {
         Some(Duration::ZERO)
+    } else if resident >= gone {
+        Some(Duration::from_millis(250))
     } else {
         (resident >= limit / 2 && resident >= used + HEAPS).then_some(Duration::from_secs(1))
     }
@@ -300,7 +326,8 @@ mod tests {
         let every = |mebibytes: usize, used: usize| give_back_every(mebibytes << 20, used << 20, limit);
         assert_eq!((every(199, 0), every(200, 0), every(339, 0)), (None, second, second));
         assert_eq!((every(200, 176), every(200, 177)), (second, None), "what is in use cannot be given back");
-        assert_eq!(every(340, 340), Some(Duration::ZERO));
+        let quarter = Some(Duration::from_millis(250));
+        assert_eq!((every(340, 340), every(363, 363), every(364, 364)), (quarter, quarter, Some(Duration::ZERO)));
     }
 
     #[test]

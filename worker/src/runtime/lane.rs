@@ -26,7 +26,7 @@ use tokio::task::AbortHandle;
 
 /// Time passes for the partitions this often.
 const TICK: Duration = Duration::from_millis(100);
-/// A cut that frees less than this is not closed for want of memory, unless many such have brought fetching to a stop.
+/// A cut that frees less than this is not closed for want of memory, unless many such come near to stopping the reading.
 const WORTH_CLOSING: usize = 1 << 20;
 
 /// What a lane is told.
@@ -239,10 +239,24 @@ pub fn run(shared: &Arc<Shared>, messages: &Receiver<Message>) {
         {
             forget(shared, &mut partitions, &at);
         }
+        // Records may come faster than one cut each tick makes room for them.
+        if shared.budget.needs_room() {
+            close_largest(&shared.budget, &mut partitions, WORTH_CLOSING);
+        }
         if ticked.elapsed() >= TICK {
             ticked = Instant::now();
             tick(shared, &mut partitions);
         }
+    }
+}
+
+/// Closes the cut that holds the most memory, when that is `least` bytes or more.
+fn close_largest(budget: &Budget, partitions: &mut HashMap<TopicPartition, Partition>, least: usize) {
+    if let Some(largest) = partitions.values_mut().max_by_key(|partition| partition.buffered_bytes())
+        && largest.buffered_bytes() >= least
+    {
+        largest.input(Input::ShortOfMemory);
+        budget.closes_early();
     }
 }
 
@@ -284,11 +298,9 @@ fn tick(shared: &Arc<Shared>, partitions: &mut HashMap<TopicPartition, Partition
     let released = |(at, partition): (&TopicPartition, &Partition)| partition.is_released().then(|| at.clone());
     let gone: Vec<_> = partitions.iter().filter_map(released).collect();
     gone.iter().for_each(|at| forget(shared, partitions, at));
-    if shared.budget.is_short()
-        && let Some(largest) = partitions.values_mut().max_by_key(|partition| partition.buffered_bytes())
-        && (largest.buffered_bytes() >= WORTH_CLOSING || (shared.budget.is_tight() && largest.buffered_bytes() > 0))
-    {
-        largest.input(Input::ShortOfMemory);
+    if shared.budget.is_short() {
+        let least = if shared.budget.is_tight() { 1 } else { WORTH_CLOSING };
+        close_largest(&shared.budget, partitions, least);
     }
     let mut status = shared.status.lock().unwrap_or_else(PoisonError::into_inner);
     for (at, partition) in partitions.iter() {

@@ -144,9 +144,10 @@ pub fn prefetch(budget: usize) -> usize {
     budget / 16
 }
 
-/// Bytes of the budget that are taken from the start: queues that the Kafka client fills by itself.
+/// Bytes of the budget that are taken from the start: queues that the Kafka client fills by itself. What it reads ahead
+/// takes twice its bytes: it has something beside each record, and keeps an answer until all of its records are taken.
 pub fn reserved(settings: &Settings, budget: usize) -> usize {
-    prefetch(budget) + settings.dead_letter.topic.as_ref().map_or(0, |_| copies(budget))
+    2 * prefetch(budget) + settings.dead_letter.topic.as_ref().map_or(0, |_| copies(budget))
 }
 
 /// Every setting that changes rows or keys.

@@ -160,9 +160,10 @@ impl Partition {
         self.released
     }
 
-    /// Bytes that the machine frees when it hears that memory is short.
+    /// Bytes that the machine frees when it hears that memory is short. A cut that is read again cannot be closed early.
     pub fn buffered_bytes(&self) -> usize {
-        let frees = if self.flight.is_some() { self.machine.copy_waits() } else { !self.store_away };
+        let closes = self.replay.is_none() && !self.store_away;
+        let frees = if self.flight.is_some() { self.machine.copy_waits() } else { closes };
         if frees { self.held_writer } else { 0 }
     }
 
