@@ -131,7 +131,8 @@ fn config(kafka: &Kafka, prefetch: usize) -> ClientConfig {
         // A small read-ahead: every rebalance and pause throws it away.
         .set("queued.max.messages.kbytes", (prefetch >> 10).max(1024).to_string())
         .set("queued.min.messages", "10000")
-        .set("fetch.max.bytes", prefetch.clamp(1 << 20, 16 << 20).to_string())
+        // The next answer is received while records of the last one wait: both fit into what the heap keeps.
+        .set("fetch.max.bytes", (prefetch / 2).clamp(1 << 20, 16 << 20).to_string())
         .set("fetch.message.max.bytes", "1048576")
         // A full queue of this size is read in less than a tenth of a second.
         .set("fetch.queue.backoff.ms", "20")
