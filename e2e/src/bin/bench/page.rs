@@ -80,6 +80,34 @@ fn verdict(outcomes: &[Outcome]) -> String {
     format!("Above {GATE}, and so not where they should be: {}.\n", missed.join(", "))
 }
 
+/// Says what a file costs beside its events, where files have few rows.
+fn files_cost(outcomes: &[Outcome]) -> String {
+    let cases = case::all();
+    let used = |name: &str| {
+        let events = cases.iter().find(|case| case.name == name)?.load.events as f64;
+        let outcome = outcomes.iter().find(|outcome| outcome.case == name)?;
+        let Outcome { worker, bare, .. } = outcome;
+        Some((worker.cpu * events / 1e6, bare.cpu * events / 1e6, worker.files, events / worker.files))
+    };
+    let Some((worker, bare, files, _)) = used("standard") else { return String::new() };
+    let mut text = String::new();
+    for name in ["600-partitions", "1000-files"] {
+        let Some((more, more_bare, many, rows)) = used(name) else { continue };
+        let each = |more: f64, less: f64| (more - less) * 1e3 / (many - files);
+        _ = writeln!(
+            text,
+            "- `{name}`: {rows:.0} events to a file; {:.1} ms of the processor for each file beyond the standard case, \
+             {:.1} ms in the bare loop.",
+            each(more, worker),
+            each(more_bare, bare)
+        );
+    }
+    if text.is_empty() {
+        return text;
+    }
+    format!("\nWith few events to a file, files and their manifests are what costs, not their events:\n\n{text}")
+}
+
 /// The table of times.
 pub fn times(told: &[Told]) -> String {
     let mut text = String::from("| what | figure | commit |\n|---|--:|---|\n");
@@ -98,7 +126,7 @@ pub fn page(results: &Path) -> String {
     let names = || times::ALL.iter().map(|timed| timed.name);
     let told: Vec<Told> = kept(results, names().filter(|name| *name != "profile"));
     let profile: Vec<Told> = kept(results, names().filter(|name| *name == "profile"));
-    let cases = table(&outcomes) + "\n" + &verdict(&outcomes);
+    let cases = table(&outcomes) + "\n" + &verdict(&outcomes) + &files_cost(&outcomes);
     format!(
         "{HEAD}- The byte budget is {BUDGET}; {SMALL_BUDGET}, the default in a container of 256 MiB, in the case\n  \
          `small-budget`; 1 GiB in the case of 1000 files. In a container leave 96 MiB beside it.\n\
