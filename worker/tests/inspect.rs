@@ -63,7 +63,8 @@ async fn a_file_is_shown_with_footer_columns_and_rows() {
         &said.out,
         &["4 rows", "user-events (id kE3x), partition 0", "6 to 9", "6..10, manifest nonce-0-6", "20 columns"],
     );
-    says(&said.out, &["timestamp(us, UTC)", "zstd", "delta_binary_packed", "1 row group", "com.example.order"]);
+    // Too few rows for a codec.
+    says(&said.out, &["timestamp(us, UTC)", "uncompressed  delta_binary_packed", "1 row group", "com.example.order"]);
     assert_eq!(said.out.matches("\nrow ").count(), 3, "three rows unless told otherwise:\n{}", said.out);
 }
 
