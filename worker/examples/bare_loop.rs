@@ -68,7 +68,7 @@ fn main() -> Result<(), Failure> {
 
 fn run(settings: &Settings, partitions: i32, events: u64) -> Result<String, Failure> {
     let limit = runtime::limit(settings.memory.budget.map(|size| size.as_u64()));
-    raw::keep_heaps_small(mapping::prefetch(limit));
+    raw::heap::keep_small(mapping::prefetch(limit));
     let common = Arc::new(Common {
         topic: settings.kafka.consumer.topics.first().cloned().unwrap_or_default(),
         rules: Arc::new(mapping::rules(settings)),

@@ -114,7 +114,7 @@ fn version_in_uri(uri: &str) -> Option<&str> {
 }
 
 fn version_in_type(text: &str) -> Option<&str> {
-    let at = text.as_bytes().windows(2).rposition(|two| two == b".v")?;
+    let at = text.rfind(".v")?;
     is_version(&text[at + 2..]).then(|| &text[at + 1..])
 }
 

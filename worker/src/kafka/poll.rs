@@ -246,7 +246,7 @@ impl Poller {
             if measured.elapsed() >= MEASURE {
                 measured = Instant::now();
                 if self.budget.measure().is_some_and(|pause| gave_back.elapsed() >= pause) {
-                    raw::give_back();
+                    raw::heap::give_back();
                     gave_back = Instant::now();
                 }
             }

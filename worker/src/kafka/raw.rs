@@ -1,8 +1,11 @@
 //! What the bindings do not wrap: events with their partition and offset, leader epochs, header names as
-//! bytes, cached watermarks, commit metadata as bytes, topic ids, tokens with extensions, the heap below the library. The only `unsafe` code of the worker.
+//! bytes, cached watermarks, commit metadata as bytes, topic ids, tokens with extensions. With [`heap`] below it the only
+//! `unsafe` code of the worker.
 //!
 //! Every pointer taken here belongs to an event, a list or a consumer that outlives the borrow.
 #![allow(unsafe_code)]
+
+pub mod heap;
 
 use rdkafka::TopicPartitionList;
 use rdkafka::client::{Client, ClientContext};
@@ -10,70 +13,8 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka_sys as sys;
 use std::collections::BTreeMap;
-use std::ffi::{CStr, CString, NulError, c_char, c_long, c_void};
+use std::ffi::{CStr, CString, NulError, c_char, c_void};
 use std::time::Duration;
-
-/// Makes the heap of C libraries (librdkafka, codecs, TLS) give back what they free, but for about `kept` bytes: the
-/// answers of brokers, which come and go all the time and would each be of memory that the kernel clears first. By itself
-/// glibc keeps tens of megabytes for each thread, which no budget counts. Rust's own heap asks for huge pages, of which a
-/// few bytes in use hold 2 MiB, and keeps what was freed for a second, in which closed files leave a hundred megabytes.
-/// Call it before the first client.
-pub fn keep_heaps_small(kept: usize) {
-    #[cfg(target_os = "linux")]
-    {
-        const PR_SET_THP_DISABLE: i32 = 41;
-        unsafe extern "C" {
-            fn prctl(option: i32, ...) -> i32;
-        }
-        // SAFETY: sets a flag of the process. A kernel that does not know it leaves pages as they are.
-        unsafe { prctl(PR_SET_THP_DISABLE, 1_usize, 0_usize, 0_usize, 0_usize) };
-    }
-    // The allocator of the binary; linked here for tests of the library too.
-    use mimalloc as _;
-    // Number of mimalloc's `mimalloc.h`, and milliseconds.
-    const PURGE_DELAY: (i32, c_long) = (15, 100);
-    unsafe extern "C" {
-        fn mi_option_set(option: i32, value: c_long);
-    }
-    // SAFETY: sets a number of the allocator, which any thread may do at any time.
-    unsafe { mi_option_set(PURGE_DELAY.0, PURGE_DELAY.1) };
-    #[cfg(target_env = "gnu")]
-    {
-        // The most that glibc takes for the larger of these.
-        let kept = kept.clamp(1 << 20, 16 << 20) as i32;
-        // Numbers of glibc's `malloc.h`: one heap for all threads, much larger blocks by themselves, and what is kept when
-        // twice as much is free at the end of the heap.
-        const ARENA_MAX: (i32, i32) = (-8, 1);
-        let (mmap_threshold, trim_threshold, top_pad) = ((-3, 2 * kept), (-1, 2 * kept), (-2, kept));
-        unsafe extern "C" {
-            fn mallopt(name: i32, value: i32) -> i32;
-        }
-        for (name, value) in [ARENA_MAX, mmap_threshold, trim_threshold, top_pad] {
-            // SAFETY: sets a number of the C library, which any thread may do at any time.
-            let set = unsafe { mallopt(name, value) };
-            debug_assert_eq!(set, 1, "glibc knows option {name}");
-        }
-    }
-}
-
-/// Makes all heaps give back what they hold and nobody uses.
-pub fn give_back() {
-    // The allocator of the binary; linked here for tests of the library too.
-    use mimalloc as _;
-    unsafe extern "C" {
-        fn mi_collect(force: bool);
-    }
-    // SAFETY: any thread may ask at any time; only free pages are given back.
-    unsafe { mi_collect(true) };
-    #[cfg(target_env = "gnu")]
-    {
-        unsafe extern "C" {
-            fn malloc_trim(pad: usize) -> i32;
-        }
-        // SAFETY: as above.
-        unsafe { malloc_trim(0) };
-    }
-}
 
 /// The queue on which a consumer delivers records, rebalances, commit results and errors.
 pub struct Queue {

@@ -62,8 +62,8 @@ type Answer<T> = Result<T, String>;
 impl Session {
     /// A session over one consumer and one ledger.
     pub fn new(consumer: Arc<BaseConsumer<Context>>, ledger: Ledger, settings: Arc<Settings>) -> Self {
-        let (ids, topics) = Default::default();
-        Self { consumer, ledger, settings, ids, topics, commits: Semaphore::new(COMMITS) }
+        let commits = Semaphore::new(COMMITS);
+        Self { consumer, ledger, settings, ids: Default::default(), topics: Mutex::default(), commits }
     }
 
     /// The ledger.

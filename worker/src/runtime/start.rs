@@ -95,7 +95,7 @@ pub async fn start(
     options: Options,
 ) -> Result<(Arc<Running>, oneshot::Receiver<Result<(), Fatal>>), StartError> {
     let limit = super::limit(settings.memory.budget.map(|size| size.as_u64()));
-    raw::keep_heaps_small(mapping::prefetch(limit));
+    raw::heap::keep_small(mapping::prefetch(limit));
     let store = Store::open(&mapping::store_options(&settings)).map_err(|e| StartError::Settings(e.to_string()))?;
     let gate = Gate::new(mapping::breaker(&settings));
     surface.watches(gate.clone());

@@ -76,6 +76,8 @@ impl<'a> Cursor<'a> {
 mod tests {
     use super::*;
     use crate::events::{Leniency, Lenient, Note, Notes};
+    use rand::rngs::StdRng;
+    use rand::{Rng as _, SeedableRng as _};
 
     /// The event that members make, what was noted of it, and their data.
     fn judged(members: Members<'_>, lenient: Lenient) -> String {
@@ -173,12 +175,8 @@ mod tests {
     /// Of parts that are each right or wrong in some way, in any order and number.
     #[test]
     fn a_hundred_thousand_odd_bodies_are_read_as_the_parser_reads_them() {
-        let mut state = 7_u64;
-        let mut any = |most: usize| {
-            // Knuth's generator of MMIX: its upper bits are good enough.
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (state >> 33) as usize % most
-        };
+        let mut rng = StdRng::seed_from_u64(7);
+        let mut any = |most: usize| rng.random_range(0..most);
         let mut alike = 0;
         for _ in 0..100_000 {
             let whole = any(4) > 0;

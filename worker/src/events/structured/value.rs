@@ -143,6 +143,8 @@ pub(super) fn plain(bytes: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rand::rngs::StdRng;
+    use rand::{Rng as _, SeedableRng as _};
     use serde::de::Deserialize;
     use serde_json::value::RawValue;
 
@@ -197,12 +199,8 @@ mod tests {
 
     #[test]
     fn a_value_ends_where_the_parser_ends_it() {
-        let mut state = 7_u64;
-        let mut any = |most: usize| {
-            // Knuth's generator of MMIX: its upper bits are good enough.
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (state >> 33) as usize % most
-        };
+        let mut rng = StdRng::seed_from_u64(7);
+        let mut any = |most: usize| rng.random_range(0..most);
         let mut valid = 0;
         for _ in 0..1_000_000 {
             // Half of them have brackets that fit.

@@ -224,7 +224,7 @@ fn compressed(rows: usize) -> Vec<String> {
 
 #[test]
 fn a_codec_is_used_where_the_rows_of_a_file_are_worth_it() {
-    assert_eq!(compressed(10), [""; 0], "all of it is smaller than a block of a disk");
+    assert_eq!(compressed(10), [""; 0], "none of it is worth a codec");
     let worth_it = ["id", "subject", "extensions.key_value.value", "kafka_timestamp"];
     assert_eq!(compressed(1000), worth_it, "the others have few values or none");
 }
