@@ -12,7 +12,7 @@ use super::{TopicPartition, named, names};
 use crate::runtime::Budget;
 use eventsink_crds::settings::Shutdown;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 use slots::{Slot, Slots};
 use std::collections::HashMap;
@@ -331,7 +331,7 @@ impl Poller {
             }
             Kind::End(at, offset) => self.ends(&named(at), offset),
             Kind::Error(fault) => return self.fault(fault),
-            Kind::Other => {}
+            Kind::Awake | Kind::Other => {}
         }
         Ok(())
     }
@@ -477,24 +477,34 @@ impl Poller {
     fn pause(&mut self, at: &TopicPartition, pause: bool) {
         if let Some(slot) = self.slots.get_mut(at) {
             slot.paused = pause;
-            self.fetch(at);
+            self.fetch(std::slice::from_ref(at));
         }
     }
 
     fn insist(&mut self, at: &TopicPartition, insists: bool) {
         if let Some(slot) = self.slots.get_mut(at) {
             slot.insists = insists;
-            self.fetch(at);
+            self.fetch(std::slice::from_ref(at));
         }
     }
 
-    /// Fetches a partition, or not, as its lane and the budget want it.
-    fn fetch(&self, at: &TopicPartition) {
-        let Some(slot) = self.slots.get(at) else { return };
-        let one = list(std::slice::from_ref(at), Offset::Invalid);
-        let result = if self.fetches(slot) { self.consumer.resume(&one) } else { self.consumer.pause(&one) };
+    /// Fetches partitions, or not, as their lanes and the budget want it.
+    fn fetch(&self, partitions: &[TopicPartition]) {
+        let slots = partitions.iter().filter_map(|at| self.slots.get(at));
+        let (on, off): (Vec<_>, Vec<_>) = slots.partition(|slot| self.fetches(slot));
+        let [on, off] = [on, off].map(|slots| slots.into_iter().map(|slot| slot.at.clone()).collect::<Vec<_>>());
+        if !off.is_empty() {
+            self.report(&off, self.consumer.pause(&list(&off, Offset::Invalid)));
+        }
+        if !on.is_empty() {
+            self.report(&on, self.consumer.resume(&list(&on, Offset::Invalid)));
+            self.queue.wake(&self.consumer, &list(&on, Offset::End));
+        }
+    }
+
+    fn report(&self, partitions: &[TopicPartition], result: KafkaResult<()>) {
         if let Err(error) = result {
-            warn!(partition = %at, %error, "pause or resume failed");
+            warn!(partitions = %names(partitions), %error, "pause or resume failed");
         }
     }
 
@@ -523,13 +533,9 @@ impl Poller {
         }
         self.choked = choked;
         let reading: Vec<_> = self.slots.values().filter(|slot| slot.breathes()).map(|slot| slot.at.clone()).collect();
-        let all = list(&reading, Offset::Invalid);
         let (used, claimed, limit) = (self.budget.used(), self.budget.claimed(), self.budget.limit());
         info!(paused = choked, used, claimed, limit, "byte budget");
-        let result = if choked { self.consumer.pause(&all) } else { self.consumer.resume(&all) };
-        if let Err(error) = result {
-            warn!(%error, "pause or resume failed");
-        }
+        self.fetch(&reading);
     }
 
     fn fault(&mut self, fault: Fault) -> Result<(), Fatal> {

@@ -1,7 +1,8 @@
-//! What the poll thread remembers of commands and partitions; no broker is asked.
+//! What the poll thread remembers of commands and partitions, and that it wakes the library.
 
 use super::*;
 use eventsink_crds::settings::Kafka;
+use rdkafka::mocking::MockCluster;
 use std::sync::mpsc::{Sender, channel};
 
 fn partition() -> TopicPartition {
@@ -10,7 +11,10 @@ fn partition() -> TopicPartition {
 
 /// A poller of an unreachable broker that has one partition.
 fn poller() -> (Poller, Sender<Command>) {
-    let mut kafka = Kafka::default();
+    poller_of(Kafka::default())
+}
+
+fn poller_of(mut kafka: Kafka) -> (Poller, Sender<Command>) {
     kafka.consumer.group_id = "g".to_owned();
     let consumer = crate::kafka::client::consumer(&kafka, 1 << 20).unwrap();
     let (commands, orders) = channel();
@@ -112,4 +116,32 @@ fn reading_is_held_back_for_lanes_that_make_room_and_not_for_those_that_cannot()
     poller.budget.closes_early();
     poller.budget.sub(limit / 10);
     assert!(!poller.lanes_need_time(), "there is room");
+}
+
+#[test]
+fn whoever_fetches_again_is_woken() {
+    let cluster = MockCluster::new(1).unwrap();
+    cluster.create_topic("t", 1, 1).unwrap();
+    let (mut poller, _commands) =
+        poller_of(Kafka { bootstrap_servers: [cluster.bootstrap_servers()].into_iter().collect(), ..Kafka::default() });
+    poller.consumer.assign(&list(&[partition()], PARKED)).unwrap();
+    poller.assigned(vec![partition()]);
+    let awakes = |poller: &Poller| {
+        let mut events = std::iter::repeat_with(|| poller.queue.poll(POLL)).take(500).flatten();
+        events.any(|event| matches!(event.kind(), Kind::Awake))
+    };
+    poller.command(Command::Seek { at: partition(), offset: 0, epoch: -1, generation: 1 });
+    while poller.slots[&partition()].seek.is_some() {
+        poller.seek_pending();
+    }
+    assert!(awakes(&poller), "after a seek");
+    poller.command(Command::Pause(partition()));
+    poller.command(Command::Resume(partition()));
+    assert!(awakes(&poller), "after a pause");
+    let limit = poller.budget.limit();
+    poller.budget.add(limit);
+    poller.breathe();
+    poller.budget.sub(limit);
+    poller.breathe();
+    assert!(!poller.choked && awakes(&poller), "after a pause for want of memory");
 }

@@ -2,8 +2,9 @@
 
 use super::{Delivery, Poller, Seek, list, named};
 use crate::kafka::{TopicPartition, raw};
-use rdkafka::Offset;
 use rdkafka::consumer::Consumer as _;
+use rdkafka::{Offset, TopicPartitionList};
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 use tracing::{debug, warn};
 
@@ -19,24 +20,26 @@ impl Poller {
         self.seek_again = None;
         let pending: Vec<_> =
             self.slots.values().filter_map(|slot| slot.seek.map(|seek| (slot.at.clone(), seek))).collect();
-        for (at, seek) in pending {
-            self.restart_stopped(&at, seek.offset);
-            match self.seek(&at, seek) {
-                Ok(()) => {
-                    if let Some(slot) = self.slots.get_mut(&at) {
-                        slot.seek = None;
-                        slot.sought = Some(seek);
-                        slot.generation = seek.generation;
-                        slot.end = -1;
-                    }
-                    self.fetch(&at);
-                }
-                Err(error) => {
-                    debug!(partition = %at, offset = seek.offset, error, "seek is tried again");
-                    self.seek_again = Some(Instant::now() + SEEK_RETRY);
-                }
+        if pending.is_empty() {
+            return;
+        }
+        for (at, seek) in &pending {
+            self.restart_stopped(at, seek.offset);
+        }
+        let refused = self.seek(&pending);
+        for (at, seek) in &pending {
+            if let Some(error) = refused.get(at) {
+                debug!(partition = %at, offset = seek.offset, error, "seek is tried again");
+                self.seek_again = Some(Instant::now() + SEEK_RETRY);
+            } else if let Some(slot) = self.slots.get_mut(at) {
+                slot.seek = None;
+                slot.sought = Some(*seek);
+                slot.generation = seek.generation;
+                slot.end = -1;
             }
         }
+        let (partitions, _): (Vec<_>, Vec<_>) = pending.into_iter().unzip();
+        self.fetch(&partitions);
     }
 
     /// A fetcher that has stopped refuses every seek: it is started anew, as after an assignment.
@@ -52,11 +55,24 @@ impl Poller {
         }
     }
 
-    fn seek(&self, at: &TopicPartition, seek: Seek) -> Result<(), String> {
-        let one = list(std::slice::from_ref(at), Offset::Offset(seek.offset));
-        raw::set_leader_epoch(&one, &at.topic, at.partition, seek.epoch);
-        let done = self.consumer.seek_partitions(one, Duration::from_secs(1)).map_err(|e| e.to_string())?;
-        done.elements().first().map_or(Ok(()), |element| element.error().map_err(|e| e.to_string()))
+    /// Asks for all seeks at once, and returns the library's words for those that were refused.
+    fn seek(&self, seeks: &[(TopicPartition, Seek)]) -> HashMap<TopicPartition, String> {
+        let mut all = TopicPartitionList::with_capacity(seeks.len());
+        let mut refused = HashMap::new();
+        for (at, seek) in seeks {
+            match all.add_partition_offset(&at.topic, at.partition, Offset::Offset(seek.offset)) {
+                Ok(()) => raw::set_leader_epoch(&all, &at.topic, at.partition, seek.epoch),
+                Err(error) => drop(refused.insert(at.clone(), error.to_string())),
+            }
+        }
+        match self.consumer.seek_partitions(all, Duration::from_secs(1)) {
+            Ok(done) => refused.extend(done.elements().iter().filter_map(|element| {
+                let error = element.error().err()?;
+                Some((named((element.topic().to_owned(), element.partition())), error.to_string()))
+            })),
+            Err(error) => refused.extend(seeks.iter().map(|(at, _)| (at.clone(), error.to_string()))),
+        }
+        refused
     }
 
     /// The library has read up to the end of the readable log: all records below `offset` are in their batches. Its
