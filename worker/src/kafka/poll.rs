@@ -30,6 +30,9 @@ const LINGER: Duration = Duration::from_millis(5);
 const EVENTS: usize = 256;
 /// While lanes need time they are looked at this often.
 const LANES_CATCH_UP: Duration = Duration::from_millis(3);
+/// For so long reading stands still for want of memory before all is paused, which throws away what the library has read
+/// ahead: mostly room is made sooner.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// While lanes need time some events are taken all the same after this long, since rebalances are among them.
 const HELD_BACK: Duration = Duration::from_millis(200);
 /// All batches are handed over at this size together, since the budget does not know of them before.
@@ -171,6 +174,9 @@ pub struct Poller {
     spare: Arc<Spare>,
     /// How often a partition left before its lane had let go: until then its commands are of an earlier assignment.
     abandoned: HashMap<TopicPartition, u32>,
+    /// Since when there has been no memory for more.
+    short: Option<Instant>,
+    /// All partitions that the byte budget rules are paused.
     choked: bool,
     /// Cuts that lanes had closed for want of memory when events were taken last.
     closed: usize,
@@ -211,6 +217,7 @@ impl Poller {
             slots: Slots::default(),
             spare: Arc::default(),
             abandoned: HashMap::new(),
+            short: None,
             choked: false,
             closed: 0,
             pending: 0,
@@ -255,7 +262,8 @@ impl Poller {
                 self.budget.forget_largest();
             }
             self.breathe();
-            if self.lanes_need_time() && served.elapsed() < HELD_BACK {
+            let waits_for_room = self.short.is_some() && !self.choked;
+            if waits_for_room || (self.lanes_need_time() && served.elapsed() < HELD_BACK) {
                 // Unlike a pause this keeps what the library has read ahead.
                 if let Ok(command) = self.commands.recv_timeout(LANES_CATCH_UP) {
                     self.command(command);
@@ -525,9 +533,12 @@ impl Poller {
         }
     }
 
-    /// Pauses everything while the byte budget is gone, and keeps polling: membership outlives an outage.
+    /// Pauses everything while the byte budget is gone for longer than a moment, and keeps polling: membership outlives
+    /// an outage.
     fn breathe(&mut self) {
-        let choked = if self.choked { self.budget.is_tight() } else { self.budget.is_gone() };
+        let short = if self.short.is_some() { self.budget.is_tight() } else { self.budget.is_gone() };
+        self.short = short.then(|| self.short.unwrap_or_else(Instant::now));
+        let choked = self.short.is_some_and(|since| since.elapsed() >= PATIENCE);
         if choked == self.choked {
             return;
         }

@@ -141,6 +141,10 @@ fn whoever_fetches_again_is_woken() {
     let limit = poller.budget.limit();
     poller.budget.add(limit);
     poller.breathe();
+    assert!(poller.short.is_some() && !poller.choked, "room may be made in a moment");
+    poller.short = Instant::now().checked_sub(PATIENCE);
+    poller.breathe();
+    assert!(poller.choked);
     poller.budget.sub(limit);
     poller.breathe();
     assert!(!poller.choked && awakes(&poller), "after a pause for want of memory");
