@@ -5,7 +5,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 /// Two questions are at least so far apart. What Kafka says of a topic is as long as the topic has partitions.
-const PACE: Duration = Duration::from_millis(50);
+const PACE: Duration = Duration::from_millis(20);
 
 /// The last answer and when it was asked for.
 #[derive(Debug)]
