@@ -100,6 +100,8 @@ pub fn all() -> Vec<Case> {
         Case { name: "two-workers", workers: 2, ..standard.clone() },
         Case { name: "small-budget", budget: SMALL_BUDGET, ..standard.clone() },
         Case { name: "8-mebibyte-files", file: "8MiB", ..standard.clone() },
+        Case { name: "small-files", records: 4000, ..standard.clone() },
+        Case { name: "tiny-files", records: 550, ..standard.clone() },
         Case { name: "1000-files", load: Load { partitions: 16, versions: 63, ..load }, budget: "1GiB", ..standard },
     ]
 }

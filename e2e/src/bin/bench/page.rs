@@ -80,32 +80,52 @@ fn verdict(outcomes: &[Outcome]) -> String {
     format!("Above {GATE}, and so not where they should be: {}.\n", missed.join(", "))
 }
 
-/// Says what a file costs beside its events, where files have few rows.
-fn files_cost(outcomes: &[Outcome]) -> String {
+/// The cases with many partitions or open files, each with the one whose files are as small while few are open.
+const GROWTH: [(&str, &str); 2] = [("600-partitions", "small-files"), ("1000-files", "tiny-files")];
+
+/// Says what a file costs beside its events, and what many partitions and open files cost beside small files.
+fn growth(outcomes: &[Outcome]) -> String {
     let cases = case::all();
-    let used = |name: &str| {
-        let events = cases.iter().find(|case| case.name == name)?.load.events as f64;
-        let outcome = outcomes.iter().find(|outcome| outcome.case == name)?;
-        let Outcome { worker, bare, .. } = outcome;
-        Some((worker.cpu * events / 1e6, bare.cpu * events / 1e6, worker.files, events / worker.files))
+    let find = |name: &str| {
+        let load = cases.iter().find(|case| case.name == name)?.load;
+        Some((load, outcomes.iter().find(|outcome| outcome.case == name)?))
     };
-    let Some((worker, bare, files, _)) = used("standard") else { return String::new() };
-    let mut text = String::new();
-    for name in ["600-partitions", "1000-files"] {
-        let Some((more, more_bare, many, rows)) = used(name) else { continue };
-        let each = |more: f64, less: f64| (more - less) * 1e3 / (many - files);
+    let Some((load, standard)) = find("standard") else { return String::new() };
+    let rows = |outcome: &Outcome| load.events as f64 / outcome.worker.files;
+    let mut table = String::new();
+    let mut each = String::new();
+    for (many, few) in GROWTH {
+        let (Some((load, many)), Some((_, few))) = (find(many), find(few)) else { continue };
         _ = writeln!(
-            text,
-            "- `{name}`: {rows:.0} events to a file; {:.1} ms of the processor for each file beyond the standard case, \
-             {:.1} ms in the bare loop.",
-            each(more, worker),
-            each(more_bare, bare)
+            table,
+            "| {} | {} | {:.0} | {:.2} | {:.0} | {:.2} |",
+            many.case,
+            load.partitions as u64 * load.versions.max(1),
+            rows(many),
+            many.worker.cpu,
+            rows(few),
+            few.worker.cpu
+        );
+        let more =
+            |cpu: f64, less: f64| (cpu - less) * load.events as f64 / 1e3 / (few.worker.files - standard.worker.files);
+        _ = writeln!(
+            each,
+            "- {:.0} events to a file: {:.1} ms of the processor for each file, {:.1} ms in the bare loop.",
+            rows(few),
+            more(few.worker.cpu, standard.worker.cpu),
+            more(few.bare.cpu, standard.bare.cpu)
         );
     }
-    if text.is_empty() {
-        return text;
+    if table.is_empty() {
+        return table;
     }
-    format!("\nWith few events to a file, files and their manifests are what costs, not their events:\n\n{text}")
+    format!(
+        "\n## Growth\n\nA topic shared by more partitions or schema versions gives more files with fewer events, and a file \
+         costs what it costs, with\nits manifest, beside its events: `small-files` and `tiny-files`, whose six files close \
+         early, show how much, measured\nagainst the standard case.\n\n{each}\nWhat many open files cost beyond that:\n\n\
+         | case | open files | events to a file | CPU-s | with six open files: events to a file | CPU-s |\n\
+         |---|--:|--:|--:|--:|--:|\n{table}"
+    )
 }
 
 /// The table of times.
@@ -126,7 +146,7 @@ pub fn page(results: &Path) -> String {
     let names = || times::ALL.iter().map(|timed| timed.name);
     let told: Vec<Told> = kept(results, names().filter(|name| *name != "profile"));
     let profile: Vec<Told> = kept(results, names().filter(|name| *name == "profile"));
-    let cases = table(&outcomes) + "\n" + &verdict(&outcomes) + &files_cost(&outcomes);
+    let cases = table(&outcomes) + "\n" + &verdict(&outcomes) + &growth(&outcomes);
     format!(
         "{HEAD}- The byte budget is {BUDGET}; {SMALL_BUDGET}, the default in a container of 256 MiB, in the case\n  \
          `small-budget`; 1 GiB in the case of 1000 files. In a container leave 96 MiB beside it.\n\
