@@ -3,6 +3,7 @@
 
 mod places;
 mod slots;
+mod waker;
 
 use super::batch::{Batch, Spare};
 use super::client::Context;
@@ -21,6 +22,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 use tracing::{debug, info, warn};
+use waker::Waker;
 
 /// How long one poll waits; commands wait as long at most.
 const POLL: Duration = Duration::from_millis(20);
@@ -33,7 +35,8 @@ const LANES_CATCH_UP: Duration = Duration::from_millis(3);
 /// For so long reading stands still for want of memory before all is paused, which throws away what the library has read
 /// ahead: mostly room is made sooner.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// While lanes need time some events are taken all the same after this long, since rebalances are among them.
+/// While lanes need time some events are taken all the same after this long, since rebalances are among them; as long
+/// as reading stands still for want of memory, those wait too.
 const HELD_BACK: Duration = Duration::from_millis(200);
 /// All batches are handed over at this size together, since the budget does not know of them before.
 const PENDING_BYTES: usize = 4 << 20;
@@ -172,6 +175,7 @@ pub struct Poller {
     deadline: Duration,
     slots: Slots,
     spare: Arc<Spare>,
+    waker: Waker,
     /// How often a partition left before its lane had let go: until then its commands are of an earlier assignment.
     abandoned: HashMap<TopicPartition, u32>,
     /// Since when there has been no memory for more.
@@ -207,6 +211,7 @@ impl Poller {
         let (budget, pulse, started) = shared;
         Self {
             queue: Queue::of(&consumer),
+            waker: Waker::of(&consumer),
             consumer,
             commands,
             deliver,
@@ -263,6 +268,10 @@ impl Poller {
             }
             self.breathe();
             let waits_for_room = self.short.is_some() && !self.choked;
+            if waits_for_room {
+                // What is read already may complete a cut.
+                self.flush();
+            }
             if waits_for_room || (self.lanes_need_time() && served.elapsed() < HELD_BACK) {
                 // Unlike a pause this keeps what the library has read ahead.
                 if let Ok(command) = self.commands.recv_timeout(LANES_CATCH_UP) {
@@ -339,7 +348,7 @@ impl Poller {
             }
             Kind::End(at, offset) => self.ends(&named(at), offset),
             Kind::Error(fault) => return self.fault(fault),
-            Kind::Awake | Kind::Other => {}
+            Kind::Other => {}
         }
         Ok(())
     }
@@ -490,8 +499,9 @@ impl Poller {
     }
 
     fn insist(&mut self, at: &TopicPartition, insists: bool) {
-        if let Some(slot) = self.slots.get_mut(at) {
-            slot.insists = insists;
+        let Some(slot) = self.slots.get_mut(at) else { return };
+        slot.insists = insists;
+        if self.choked {
             self.fetch(std::slice::from_ref(at));
         }
     }
@@ -506,7 +516,7 @@ impl Poller {
         }
         if !on.is_empty() {
             self.report(&on, self.consumer.resume(&list(&on, Offset::Invalid)));
-            self.queue.wake(&self.consumer, &list(&on, Offset::End));
+            self.waker.wake(on);
         }
     }
 
@@ -538,7 +548,9 @@ impl Poller {
     fn breathe(&mut self) {
         let short = if self.short.is_some() { self.budget.is_tight() } else { self.budget.is_gone() };
         self.short = short.then(|| self.short.unwrap_or_else(Instant::now));
-        let choked = self.short.is_some_and(|since| since.elapsed() >= PATIENCE);
+        // Whoever insists makes room by reading, and must not wait.
+        let insists = || self.slots.values().any(|slot| slot.insists);
+        let choked = self.short.is_some_and(|since| self.choked || insists() || since.elapsed() >= PATIENCE);
         if choked == self.choked {
             return;
         }

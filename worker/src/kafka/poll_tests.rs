@@ -124,28 +124,43 @@ fn whoever_fetches_again_is_woken() {
     cluster.create_topic("t", 1, 1).unwrap();
     let (mut poller, _commands) =
         poller_of(Kafka { bootstrap_servers: [cluster.bootstrap_servers()].into_iter().collect(), ..Kafka::default() });
+    let (sender, woken) = channel();
+    poller.waker = Waker::to(sender);
     poller.consumer.assign(&list(&[partition()], PARKED)).unwrap();
     poller.assigned(vec![partition()]);
-    let awakes = |poller: &Poller| {
-        let mut events = std::iter::repeat_with(|| poller.queue.poll(POLL)).take(500).flatten();
-        events.any(|event| matches!(event.kind(), Kind::Awake))
-    };
     poller.command(Command::Seek { at: partition(), offset: 0, epoch: -1, generation: 1 });
-    while poller.slots[&partition()].seek.is_some() {
+    for _ in 0..500 {
         poller.seek_pending();
+        if poller.slots[&partition()].seek.is_none() {
+            break;
+        }
+        assert!(woken.try_recv().is_err(), "nothing is fetched before the seek");
+        std::thread::sleep(POLL);
     }
-    assert!(awakes(&poller), "after a seek");
+    assert_eq!(woken.try_iter().flatten().collect::<Vec<_>>(), [partition()], "after a seek");
     poller.command(Command::Pause(partition()));
+    assert!(woken.try_recv().is_err());
     poller.command(Command::Resume(partition()));
-    assert!(awakes(&poller), "after a pause");
+    assert_eq!(woken.try_iter().flatten().collect::<Vec<_>>(), [partition()], "after a pause");
     let limit = poller.budget.limit();
     poller.budget.add(limit);
     poller.breathe();
     assert!(poller.short.is_some() && !poller.choked, "room may be made in a moment");
     poller.short = Instant::now().checked_sub(PATIENCE);
     poller.breathe();
-    assert!(poller.choked);
+    assert!(poller.choked && woken.try_recv().is_err());
     poller.budget.sub(limit);
     poller.breathe();
-    assert!(!poller.choked && awakes(&poller), "after a pause for want of memory");
+    assert!(!poller.choked, "there is room");
+    assert_eq!(woken.try_iter().flatten().collect::<Vec<_>>(), [partition()], "after a pause for want of memory");
+}
+
+#[test]
+fn whoever_insists_does_not_wait_for_room() {
+    let (mut poller, _commands) = poller();
+    sought(&mut poller);
+    poller.command(Command::Insist(partition(), true));
+    poller.budget.add(poller.budget.limit());
+    poller.breathe();
+    assert!(poller.choked, "events are taken all the time");
 }

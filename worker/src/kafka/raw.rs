@@ -16,9 +16,6 @@ use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, NulError, c_char, c_void};
 use std::time::Duration;
 
-/// Milliseconds after which a thread of the library has woken by itself.
-const WAKING: i32 = 1000;
-
 /// The queue on which a consumer delivers records, rebalances, commit results and errors.
 pub struct Queue {
     ptr: *mut sys::rd_kafka_queue_t,
@@ -57,22 +54,6 @@ impl Queue {
         let error = unsafe { sys::rd_kafka_commit_queue(client, offsets.ptr(), self.ptr, None, std::ptr::null_mut()) };
         code(error).map_or(Ok(()), Err)
     }
-
-    /// Wakes the threads that fetch `partitions` from their leaders; their offsets are not looked at. A thread that
-    /// found nothing to fetch sleeps for up to a second, and neither a seek nor a resume ends that: any request does,
-    /// such as this one for the ends of logs. Returns at once; the answer comes as [`Kind::Awake`].
-    pub fn wake<C: ConsumerContext>(&self, consumer: &BaseConsumer<C>, partitions: &TopicPartitionList) {
-        let client = consumer.client().native_ptr();
-        // SAFETY: client, list and queue live; options are made and destroyed here; the library copies both.
-        unsafe {
-            let options =
-                sys::rd_kafka_AdminOptions_new(client, sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTOFFSETS);
-            let mut words: [c_char; 64] = [0; 64];
-            sys::rd_kafka_AdminOptions_set_request_timeout(options, WAKING, words.as_mut_ptr(), words.len());
-            sys::rd_kafka_ListOffsets(client, partitions.ptr(), options, self.ptr);
-            sys::rd_kafka_AdminOptions_destroy(options);
-        }
-    }
 }
 
 impl Drop for Queue {
@@ -101,8 +82,6 @@ pub enum Kind<'e> {
     End((String, i32), i64),
     /// An error, of a partition or of the client.
     Error(Fault),
-    /// [`Queue::wake`] was answered, or will not be.
-    Awake,
     /// Nothing of interest.
     Other,
 }
@@ -153,7 +132,6 @@ impl Event {
                 sys::RD_KAFKA_EVENT_REBALANCE => self.rebalance(),
                 sys::RD_KAFKA_EVENT_OFFSET_COMMIT => Kind::Committed(self.commit()),
                 sys::RD_KAFKA_EVENT_ERROR => self.fault(),
-                sys::RD_KAFKA_EVENT_LISTOFFSETS_RESULT => Kind::Awake,
                 _ => Kind::Other,
             }
         }

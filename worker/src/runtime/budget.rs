@@ -161,7 +161,7 @@ impl Budget {
         self.claimed() >= self.limit / 10 * 6
     }
 
-    /// Not enough room yet to fetch again after a pause.
+    /// Not enough room yet to go on reading.
     #[must_use]
     pub fn is_tight(&self) -> bool {
         self.claimed() >= self.limit / 10 * 7
@@ -186,7 +186,7 @@ impl Budget {
         self.closed.load(Ordering::Relaxed)
     }
 
-    /// Nothing more may be fetched; what the client has read ahead by then still comes.
+    /// Nothing more may be read; what the client has read ahead by then is counted already.
     #[must_use]
     pub fn is_gone(&self) -> bool {
         self.claimed() >= self.limit / 20 * 17

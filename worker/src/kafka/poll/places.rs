@@ -38,8 +38,8 @@ impl Poller {
                 slot.end = -1;
             }
         }
-        let (partitions, _): (Vec<_>, Vec<_>) = pending.into_iter().unzip();
-        self.fetch(&partitions);
+        let sought = pending.into_iter().map(|(at, _)| at).filter(|at| !refused.contains_key(at));
+        self.fetch(&sought.collect::<Vec<_>>());
     }
 
     /// A fetcher that has stopped refuses every seek: it is started anew, as after an assignment.
@@ -58,13 +58,12 @@ impl Poller {
     /// Asks for all seeks at once, and returns the library's words for those that were refused.
     fn seek(&self, seeks: &[(TopicPartition, Seek)]) -> HashMap<TopicPartition, String> {
         let mut all = TopicPartitionList::with_capacity(seeks.len());
-        let mut refused = HashMap::new();
         for (at, seek) in seeks {
-            match all.add_partition_offset(&at.topic, at.partition, Offset::Offset(seek.offset)) {
-                Ok(()) => raw::set_leader_epoch(&all, &at.topic, at.partition, seek.epoch),
-                Err(error) => drop(refused.insert(at.clone(), error.to_string())),
-            }
+            let set = all.add_partition(&at.topic, at.partition).set_offset(Offset::Offset(seek.offset));
+            debug_assert!(set.is_ok(), "no offset is negative");
+            raw::set_leader_epoch(&all, &at.topic, at.partition, seek.epoch);
         }
+        let mut refused = HashMap::new();
         match self.consumer.seek_partitions(all, Duration::from_secs(1)) {
             Ok(done) => refused.extend(done.elements().iter().filter_map(|element| {
                 let error = element.error().err()?;
