@@ -134,6 +134,8 @@ fn config(kafka: &Kafka, prefetch: usize) -> ClientConfig {
         // The next answer is received while records of the last one wait: both fit into what the heap keeps.
         .set("fetch.max.bytes", (prefetch / 2).clamp(1 << 20, 16 << 20).to_string())
         .set("fetch.message.max.bytes", "1048576")
+        // Questions to a broker, such as the one before each manifest, wait behind a fetch that waits for records.
+        .set("fetch.wait.max.ms", "100")
         // A full queue of this size is read in less than a tenth of a second.
         .set("fetch.queue.backoff.ms", "20")
         .set("topic.metadata.refresh.interval.ms", "30000")
