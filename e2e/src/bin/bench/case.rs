@@ -59,6 +59,8 @@ pub struct Case {
 pub const BUDGET: &str = "216MiB";
 /// The default in a container of 256 MiB.
 pub const SMALL_BUDGET: &str = "153MiB";
+/// Room for a thousand open files.
+pub const ROOMY_BUDGET: &str = "1GiB";
 
 /// The standard case.
 pub fn standard() -> Case {
@@ -95,6 +97,7 @@ pub fn all() -> Vec<Case> {
         like("1-partition", Load { partitions: 1, ..load }),
         like("60-partitions", Load { partitions: 60, ..load }),
         like("600-partitions", Load { partitions: 600, ..load }),
+        Case { budget: ROOMY_BUDGET, ..like("600-partitions-with-room", Load { partitions: 600, ..load }) },
         Case { name: "sasl-ssl", access: Access::SaslSsl(Mechanism::ScramSha512), ..standard.clone() },
         Case { name: "s3", s3: true, ..standard.clone() },
         Case { name: "two-workers", workers: 2, ..standard.clone() },
@@ -102,6 +105,11 @@ pub fn all() -> Vec<Case> {
         Case { name: "8-mebibyte-files", file: "8MiB", ..standard.clone() },
         Case { name: "small-files", records: 4000, ..standard.clone() },
         Case { name: "tiny-files", records: 550, ..standard.clone() },
-        Case { name: "1000-files", load: Load { partitions: 16, versions: 63, ..load }, budget: "1GiB", ..standard },
+        Case {
+            name: "1000-files",
+            load: Load { partitions: 16, versions: 63, ..load },
+            budget: ROOMY_BUDGET,
+            ..standard
+        },
     ]
 }
