@@ -1,6 +1,7 @@
 //! The poll thread: one consumer, one queue. It routes records, carries out commands, and never blocks on
 //! storage; only a revocation waits, up to its deadline, for the partitions that leave.
 
+mod fetching;
 mod places;
 mod slots;
 mod waker;
@@ -13,7 +14,7 @@ use super::{TopicPartition, named, names};
 use crate::runtime::Budget;
 use eventsink_crds::settings::Shutdown;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
+use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 use slots::{Slot, Slots};
 use std::collections::HashMap;
@@ -32,9 +33,6 @@ const LINGER: Duration = Duration::from_millis(5);
 const EVENTS: usize = 256;
 /// While lanes need time they are looked at this often.
 const LANES_CATCH_UP: Duration = Duration::from_millis(3);
-/// For so long reading stands still for want of memory before all is paused, which throws away what the library has read
-/// ahead: mostly room is made sooner.
-const PATIENCE: Duration = Duration::from_secs(1);
 /// While lanes need time some events are taken all the same after this long, since rebalances are among them; as long
 /// as reading stands still for want of memory, those wait too.
 const HELD_BACK: Duration = Duration::from_millis(200);
@@ -290,13 +288,6 @@ impl Poller {
         }
     }
 
-    /// True while lanes have enough before them, or have made room since events were taken last: with a store that takes
-    /// nothing they cannot, and waiting would only put off the pause. Nor does it help once fetching stands.
-    fn lanes_need_time(&self) -> bool {
-        let make_room = self.budget.needs_room() && self.budget.closed_early() != self.closed;
-        self.budget.lanes_are_behind() || (make_room && !self.choked)
-    }
-
     /// Takes what the queue has, up to a full batch and not too much at a time: what a turn of the loop costs beside
     /// records is shared by many of them.
     fn serve(&mut self) -> Result<(), Fatal> {
@@ -491,45 +482,6 @@ impl Poller {
         }
     }
 
-    fn pause(&mut self, at: &TopicPartition, pause: bool) {
-        if let Some(slot) = self.slots.get_mut(at) {
-            slot.paused = pause;
-            self.fetch(std::slice::from_ref(at));
-        }
-    }
-
-    fn insist(&mut self, at: &TopicPartition, insists: bool) {
-        let Some(slot) = self.slots.get_mut(at) else { return };
-        slot.insists = insists;
-        if self.choked {
-            self.fetch(std::slice::from_ref(at));
-        }
-    }
-
-    /// Fetches partitions, or not, as their lanes and the budget want it.
-    fn fetch(&self, partitions: &[TopicPartition]) {
-        let slots = partitions.iter().filter_map(|at| self.slots.get(at));
-        let (on, off): (Vec<_>, Vec<_>) = slots.partition(|slot| self.fetches(slot));
-        let [on, off] = [on, off].map(|slots| slots.into_iter().map(|slot| slot.at.clone()).collect::<Vec<_>>());
-        if !off.is_empty() {
-            self.report(&off, self.consumer.pause(&list(&off, Offset::Invalid)));
-        }
-        if !on.is_empty() {
-            self.report(&on, self.consumer.resume(&list(&on, Offset::Invalid)));
-            self.waker.wake(on);
-        }
-    }
-
-    fn report(&self, partitions: &[TopicPartition], result: KafkaResult<()>) {
-        if let Err(error) = result {
-            warn!(partitions = %names(partitions), %error, "pause or resume failed");
-        }
-    }
-
-    fn fetches(&self, slot: &Slot) -> bool {
-        !slot.paused && slot.seek.is_none() && (slot.insists || !self.choked)
-    }
-
     fn commit(&self, at: &TopicPartition, offset: i64, epoch: i32, metadata: String) {
         let mut one = TopicPartitionList::with_capacity(1);
         let mut element = one.add_partition(&at.topic, at.partition);
@@ -541,24 +493,6 @@ impl Poller {
             debug!(partition = %at, offset, %error, "commit failed");
             (self.deliver)(at, Delivery::Committed { offset, error: Some(error) });
         }
-    }
-
-    /// Pauses everything while the byte budget is gone for longer than a moment, and keeps polling: membership outlives
-    /// an outage.
-    fn breathe(&mut self) {
-        let short = if self.short.is_some() { self.budget.is_tight() } else { self.budget.is_gone() };
-        self.short = short.then(|| self.short.unwrap_or_else(Instant::now));
-        // Whoever insists makes room by reading, and must not wait.
-        let insists = || self.slots.values().any(|slot| slot.insists);
-        let choked = self.short.is_some_and(|since| self.choked || insists() || since.elapsed() >= PATIENCE);
-        if choked == self.choked {
-            return;
-        }
-        self.choked = choked;
-        let reading: Vec<_> = self.slots.values().filter(|slot| slot.breathes()).map(|slot| slot.at.clone()).collect();
-        let (used, claimed, limit) = (self.budget.used(), self.budget.claimed(), self.budget.limit());
-        info!(paused = choked, used, claimed, limit, "byte budget");
-        self.fetch(&reading);
     }
 
     fn fault(&mut self, fault: Fault) -> Result<(), Fatal> {

@@ -1,5 +1,6 @@
 //! What the poll thread remembers of commands and partitions, and that it wakes the library.
 
+use super::fetching::PATIENCE;
 use super::*;
 use eventsink_crds::settings::Kafka;
 use rdkafka::mocking::MockCluster;
