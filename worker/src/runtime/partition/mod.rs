@@ -439,10 +439,11 @@ impl Partition {
         }
     }
 
-    /// A cut that is read again goes on with leave when the budget is gone, and gives it back when it has been read.
+    /// A cut that is read again goes on with leave while reading may stand for want of memory, and gives it back when it
+    /// has been read.
     fn insist_on_replay(&mut self) {
         let insists = match (&self.replay, self.exceeds) {
-            (Some(_), false) => self.shared.budget.is_gone() && self.shared.budget.may_exceed(),
+            (Some(_), false) => self.shared.budget.is_tight() && self.shared.budget.may_exceed(),
             (Some(_), true) => true,
             (None, _) => false,
         };

@@ -180,6 +180,27 @@ async fn what_is_copied_from_the_files_is_not_kept_in_memory() {
     assert!(partition.flight.as_ref().is_some_and(|flight| flight.from_files && flight.bodies[0].is_empty()));
 }
 
+/// Fetching stops when the budget is gone and goes on with room; between the two it may stand, and only a cut that is
+/// read again makes room then.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cut_that_is_read_again_insists_wherever_reading_may_stand_for_want_of_memory() {
+    let mut lane = Lane::new().await;
+    lane.partition.replay =
+        Some(Replay { manifest: manifest(), missing: Missing::default(), generation: 0, moved: (0, Now::ZERO) });
+    let insists = |lane: &mut Lane| {
+        lane.partition.insist_on_replay();
+        lane.orders
+            .try_iter()
+            .find_map(|order| if let Command::Insist(_, insists) = order { Some(insists) } else { None })
+    };
+    assert_eq!(insists(&mut lane), None, "there is room");
+    lane.partition.shared.budget.add(BUDGET / 100 * 60);
+    assert!(lane.partition.shared.budget.is_tight() && !lane.partition.shared.budget.is_gone());
+    assert_eq!(insists(&mut lane), Some(true));
+    lane.partition.replay = None;
+    assert_eq!(insists(&mut lane), Some(false), "it has been read");
+}
+
 fn manifest() -> Manifest {
     Manifest {
         version: 1,
