@@ -16,7 +16,8 @@ use crate::cut::manifest::{NO_TOPIC_ID, cuts_prefix};
 use crate::kafka::TopicPartition;
 use crate::kafka::client::Context;
 use crate::kafka::offsets::{CommittedOffset, committed, log_range};
-use crate::kafka::raw::{self, TopicId};
+use crate::kafka::raw::TopicId;
+use crate::kafka::topics;
 
 /// How long Kafka may take to answer one question, or to send one more record.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -52,7 +53,7 @@ fn key(claim: &Claim) -> String {
 
 fn one(report: &mut Report, client: &BaseConsumer<Context>, ids: &mut Ids, claim: &Claim) -> Result<(), String> {
     let topic = &claim.id.topic;
-    let id = ids.entry(topic.clone()).or_insert_with(|| raw::topic_id(client, topic, PATIENCE));
+    let id = ids.entry(topic.clone()).or_insert_with(|| topics::topic_id(client, topic, PATIENCE));
     let same = match id.as_ref().map_err(String::clone)? {
         TopicId::Is(id) => *id == claim.id.topic_id,
         TopicId::None => claim.id.topic_id == NO_TOPIC_ID,

@@ -4,7 +4,7 @@ use super::{BAD_SETTINGS, FAILED, SettingsFile, block_on, failed, json, say};
 use crate::cut::manifest::Owner;
 use crate::kafka::client;
 use crate::kafka::connect::connect;
-use crate::kafka::raw;
+use crate::kafka::topics;
 use crate::runtime::mapping;
 use crate::store::{Guarantee, Store, ledger};
 use clap::Args;
@@ -154,7 +154,7 @@ fn kafka(settings: &Settings) -> Result<(String, String), String> {
 
 /// Tries nothing: a record could not be taken back.
 fn takes_dead_letters(consumer: &BaseConsumer<client::Context>, topic: &str) -> Result<(), String> {
-    let words = match raw::may_write(consumer, topic, PATIENCE) {
+    let words = match topics::may_write(consumer, topic, PATIENCE) {
         Ok(true) => return Ok(()),
         Ok(false) => "may not be written to by this user".to_owned(),
         Err(words) => words,

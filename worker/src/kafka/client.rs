@@ -2,6 +2,7 @@
 //! Values that differ from the library's defaults carry their reason.
 
 use super::oauth::{Alive, Login, OAuthError};
+use super::topics::Controller;
 use eventsink_crds::settings::{Kafka, StartFrom};
 use rdkafka::ClientConfig;
 use rdkafka::ClientContext;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 /// Takes the library's log lines into ours, and keeps the client's tokens coming.
 #[derive(Debug, Default)]
 pub struct Context {
+    pub(super) controller: Controller,
     _tokens: Option<Alive>,
 }
 
@@ -69,7 +71,7 @@ pub fn create<T: Send + Sync + 'static, C: ClientContext + 'static>(
     inner: fn(&T) -> &Client<C>,
 ) -> Result<Arc<T>, ClientError> {
     let (login, tokens) = Login::of(kafka)?.unzip();
-    let client = Arc::new(make(Context { _tokens: tokens })?);
+    let client = Arc::new(make(Context { _tokens: tokens, ..Context::default() })?);
     if let Some(login) = login {
         login.supply(&client, inner)?;
     }

@@ -11,6 +11,7 @@ pub mod offsets;
 pub mod poll;
 mod pulse;
 pub mod raw;
+pub mod topics;
 
 use std::fmt;
 use std::sync::Arc;

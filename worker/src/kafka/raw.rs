@@ -370,40 +370,42 @@ pub enum TopicId {
     Gone,
 }
 
-/// Id of a topic.
+/// Id of a topic, as `broker` says, or the controller.
 ///
 /// # Errors
-/// The broker did not answer within `timeout`, or refused: that is no proof that there is no id.
+/// No answer within `timeout`, or a refusal: that is no proof that there is no id.
 pub fn topic_id<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
     topic: &str,
+    broker: Option<i32>,
     timeout: Duration,
 ) -> Result<TopicId, String> {
-    describe(consumer, topic, timeout, described_id)
+    describe(consumer, topic, broker, timeout, described_id)
 }
 
-/// Whether this user may write to a topic: true too where the broker does not say.
+/// Whether this user may write to a topic, as `broker` says, or the controller: true too where it does not say.
 ///
 /// # Errors
 /// There is no such topic, or the broker's words.
 pub fn may_write<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
     topic: &str,
+    broker: Option<i32>,
     timeout: Duration,
 ) -> Result<bool, String> {
-    describe(consumer, topic, timeout, described_rights)
+    describe(consumer, topic, broker, timeout, described_rights)
 }
 
 /// Asks for the description of a topic, rights included, and reads it.
 fn describe<C: ConsumerContext, T>(
     consumer: &BaseConsumer<C>,
     topic: &str,
+    broker: Option<i32>,
     timeout: Duration,
     read: unsafe fn(*mut sys::rd_kafka_event_t) -> Result<T, String>,
 ) -> Result<T, String> {
     let name = CString::new(topic).map_err(|e| e.to_string())?;
     let mut names = [name.as_ptr()];
-    let broker = instead_of_controller(consumer, topic, timeout)?;
     let client = consumer.client().native_ptr();
     // SAFETY: collection, options, queue and event are made and destroyed here; results belong to the event.
     unsafe {
@@ -429,22 +431,11 @@ fn describe<C: ConsumerContext, T>(
     }
 }
 
-/// The library asks the controller and waits for it in vain where the cluster names one that is no broker, as
-/// librdkafka's own in-process cluster does. Any broker can answer; `None` when the controller is there.
-fn instead_of_controller<C: ConsumerContext>(
-    consumer: &BaseConsumer<C>,
-    topic: &str,
-    timeout: Duration,
-) -> Result<Option<i32>, String> {
-    let metadata = consumer.fetch_metadata(Some(topic), timeout).map_err(|e| e.to_string())?;
+/// Id of the broker that the cluster names as its controller, asked for when it is not known yet; -1 when there is none.
+pub fn controller<C: ConsumerContext>(consumer: &BaseConsumer<C>, timeout: Duration) -> i32 {
     let millis = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
     // SAFETY: the client lives; the result is a plain integer.
-    let controller = unsafe { sys::rd_kafka_controllerid(consumer.client().native_ptr(), millis) };
-    let brokers = metadata.brokers();
-    if brokers.iter().any(|broker| broker.id() == controller) {
-        return Ok(None);
-    }
-    Ok(brokers.first().map(rdkafka::metadata::MetadataBroker::id))
+    unsafe { sys::rd_kafka_controllerid(consumer.client().native_ptr(), millis) }
 }
 
 /// What became of a question about one topic.

@@ -19,7 +19,8 @@ use crate::kafka::TopicPartition;
 use crate::kafka::client::Context;
 use crate::kafka::connect::Cluster;
 use crate::kafka::offsets::{CommittedOffset, committed, log_range};
-use crate::kafka::raw::{self, TopicId};
+use crate::kafka::raw::TopicId;
+use crate::kafka::topics;
 use crate::store::ledger::{LedgerError, same_owner};
 use crate::store::{Store, StoreError};
 
@@ -120,7 +121,7 @@ impl Asker<'_> {
     async fn topic(&self, name: &str, partitions: usize, looked: impl Fn(usize)) -> Result<TopicLag, LagError> {
         let name: Arc<str> = name.into();
         let asked = Arc::clone(&name);
-        let id = self.ask("id of a topic", move |client| raw::topic_id(client, &asked, PATIENCE)).await?;
+        let id = self.ask("id of a topic", move |client| topics::topic_id(client, &asked, PATIENCE)).await?;
         let id = match id {
             TopicId::Is(id) => id,
             TopicId::None => NO_TOPIC_ID.to_owned(),

@@ -6,7 +6,8 @@ use crate::cut::{CommitNote, Committed, Evidence, Hold, HoldReason, Resolution, 
 use crate::kafka::TopicPartition;
 use crate::kafka::client::{Context, start_word};
 use crate::kafka::offsets::{CommittedOffset, committed, log_range};
-use crate::kafka::raw::{self, TopicId};
+use crate::kafka::raw::TopicId;
+use crate::kafka::topics;
 use crate::runtime::shared_answer::SharedAnswer;
 use crate::store::ledger::{Ledger, LedgerError};
 use eventsink_crds::settings::{OnLoss, OnOffsetsMoved, Settings, StartFrom};
@@ -119,7 +120,7 @@ impl Session {
             Arc::clone(ids.entry(Arc::clone(name)).or_default())
         };
         let asked = Arc::clone(name);
-        let ask = async || self.ask("topic id", move |session| raw::topic_id(&session.consumer, &asked, ASK)).await;
+        let ask = async || self.ask("topic id", move |session| topics::topic_id(&session.consumer, &asked, ASK)).await;
         shared.since(since, ask).await
     }
 

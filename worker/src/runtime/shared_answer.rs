@@ -1,4 +1,4 @@
-//! An answer that many wait for: asked once for all of them, and seldom enough that asking costs next to nothing.
+//! An answer that many wait for: asked once for all of them, and at most fifty times a second.
 
 use std::time::Duration;
 use tokio::sync::Mutex;
