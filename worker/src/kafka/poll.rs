@@ -1,5 +1,6 @@
 //! The poll thread: one consumer, one queue. It routes records, carries out commands, and never blocks on
-//! storage; only a revocation waits, up to its deadline, for the partitions that leave.
+//! storage: it holds back for a moment for lanes and memory, and a revocation waits, up to its deadline, for the
+//! partitions that leave.
 
 mod fetching;
 mod places;
@@ -13,6 +14,7 @@ use super::raw::{self, Event, Fault, Kind, Queue, RawRecord};
 use super::{TopicPartition, named, names};
 use crate::runtime::Budget;
 use eventsink_crds::settings::Shutdown;
+use fetching::Breath;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
@@ -31,11 +33,8 @@ const POLL: Duration = Duration::from_millis(20);
 const LINGER: Duration = Duration::from_millis(5);
 /// Events that are taken before commands, clocks and the budget are looked at again.
 const EVENTS: usize = 256;
-/// While lanes need time they are looked at this often.
+/// While reading is held back, commands and the budget are looked at this often.
 const LANES_CATCH_UP: Duration = Duration::from_millis(3);
-/// While lanes need time some events are taken all the same after this long, since rebalances are among them; as long
-/// as reading stands still for want of memory, those wait too.
-const HELD_BACK: Duration = Duration::from_millis(200);
 /// All batches are handed over at this size together, since the budget does not know of them before.
 const PENDING_BYTES: usize = 4 << 20;
 /// Positions and watermarks are told this often.
@@ -176,12 +175,7 @@ pub struct Poller {
     waker: Waker,
     /// How often a partition left before its lane had let go: until then its commands are of an earlier assignment.
     abandoned: HashMap<TopicPartition, u32>,
-    /// Since when there has been no memory for more.
-    short: Option<Instant>,
-    /// All partitions that the byte budget rules are paused.
-    choked: bool,
-    /// Cuts that lanes had closed for want of memory when events were taken last.
-    closed: usize,
+    breath: Breath,
     /// Bytes copied into batches since all were handed over.
     pending: usize,
     /// A batch was handed over since the last turn of the loop.
@@ -220,9 +214,7 @@ impl Poller {
             slots: Slots::default(),
             spare: Arc::default(),
             abandoned: HashMap::new(),
-            short: None,
-            choked: false,
-            closed: 0,
+            breath: Breath::default(),
             pending: 0,
             full: false,
             read: (0, 0),
@@ -264,19 +256,17 @@ impl Poller {
                 forgot = Instant::now();
                 self.budget.forget_largest();
             }
-            self.breathe();
-            let waits_for_room = self.short.is_some() && !self.choked;
-            if waits_for_room {
+            self.breathe(Instant::now());
+            if self.breath.awaits_room() {
                 // What is read already may complete a cut.
                 self.flush();
             }
-            if waits_for_room || (self.lanes_need_time() && served.elapsed() < HELD_BACK) {
-                // Unlike a pause this keeps what the library has read ahead.
+            if self.breath.holds_back(&self.budget, served.elapsed()) {
                 if let Ok(command) = self.commands.recv_timeout(LANES_CATCH_UP) {
                     self.command(command);
                 }
             } else {
-                self.closed = self.budget.closed_early();
+                self.breath.takes(&self.budget);
                 self.serve()?;
                 served = Instant::now();
             }

@@ -1,6 +1,6 @@
 //! What the poll thread remembers of commands and partitions, and that it wakes the library.
 
-use super::fetching::PATIENCE;
+use super::fetching::WAIT_FOR_ROOM;
 use super::*;
 use eventsink_crds::settings::Kafka;
 use rdkafka::mocking::MockCluster;
@@ -103,30 +103,12 @@ fn a_pause_that_comes_while_a_seek_waits_outlives_it() {
 }
 
 #[test]
-fn reading_is_held_back_for_lanes_that_make_room_and_not_for_those_that_cannot() {
-    let (mut poller, _commands) = poller();
-    let limit = poller.budget.limit();
-    poller.budget.add(limit / 10 * 6);
-    assert!(poller.budget.needs_room() && !poller.lanes_need_time(), "no cut was closed");
-    poller.budget.closes_early();
-    assert!(poller.lanes_need_time());
-    poller.choked = true;
-    assert!(!poller.lanes_need_time(), "nothing more comes");
-    (poller.choked, poller.closed) = (false, poller.budget.closed_early());
-    assert!(!poller.lanes_need_time(), "none was closed since events were taken");
-    poller.budget.closes_early();
-    poller.budget.sub(limit / 10);
-    assert!(!poller.lanes_need_time(), "there is room");
-}
-
-#[test]
 fn whoever_fetches_again_is_woken() {
     let cluster = MockCluster::new(1).unwrap();
     cluster.create_topic("t", 1, 1).unwrap();
     let (mut poller, _commands) =
         poller_of(Kafka { bootstrap_servers: [cluster.bootstrap_servers()].into_iter().collect(), ..Kafka::default() });
-    let (sender, woken) = channel();
-    poller.waker = Waker::to(sender);
+    poller.waker = Waker::asleep();
     poller.consumer.assign(&list(&[partition()], PARKED)).unwrap();
     poller.assigned(vec![partition()]);
     poller.command(Command::Seek { at: partition(), offset: 0, epoch: -1, generation: 1 });
@@ -135,33 +117,25 @@ fn whoever_fetches_again_is_woken() {
         if poller.slots[&partition()].seek.is_none() {
             break;
         }
-        assert!(woken.try_recv().is_err(), "nothing is fetched before the seek");
+        assert_eq!(poller.waker.called(), [], "nothing is fetched before the seek");
         std::thread::sleep(POLL);
     }
-    assert_eq!(woken.try_iter().flatten().collect::<Vec<_>>(), [partition()], "after a seek");
+    assert_eq!(poller.waker.called(), [partition()], "after a seek");
     poller.command(Command::Pause(partition()));
-    assert!(woken.try_recv().is_err());
+    assert_eq!(poller.waker.called(), []);
     poller.command(Command::Resume(partition()));
-    assert_eq!(woken.try_iter().flatten().collect::<Vec<_>>(), [partition()], "after a pause");
+    assert_eq!(poller.waker.called(), [partition()], "after a pause");
     let limit = poller.budget.limit();
     poller.budget.add(limit);
-    poller.breathe();
-    assert!(poller.short.is_some() && !poller.choked, "room may be made in a moment");
-    poller.short = Instant::now().checked_sub(PATIENCE);
-    poller.breathe();
-    assert!(poller.choked && woken.try_recv().is_err());
+    let now = Instant::now();
+    poller.breathe(now);
+    let fetches = |poller: &Poller| poller.fetches(&poller.slots[&partition()]);
+    assert!(fetches(&poller), "room may be made in a moment");
+    poller.breathe(now + WAIT_FOR_ROOM);
+    assert!(!fetches(&poller));
+    assert_eq!(poller.waker.called(), []);
     poller.budget.sub(limit);
-    poller.breathe();
-    assert!(!poller.choked, "there is room");
-    assert_eq!(woken.try_iter().flatten().collect::<Vec<_>>(), [partition()], "after a pause for want of memory");
-}
-
-#[test]
-fn whoever_insists_does_not_wait_for_room() {
-    let (mut poller, _commands) = poller();
-    sought(&mut poller);
-    poller.command(Command::Insist(partition(), true));
-    poller.budget.add(poller.budget.limit());
-    poller.breathe();
-    assert!(poller.choked, "events are taken all the time");
+    poller.breathe(now);
+    assert!(fetches(&poller), "there is room");
+    assert_eq!(poller.waker.called(), [partition()], "after a pause for want of memory");
 }

@@ -1,5 +1,7 @@
-//! Wakes the library's threads that fetch. One that found nothing to fetch sleeps for up to a second, and neither a seek
-//! nor a resume ends that; a request to the same broker does.
+//! Wakes the library's threads that fetch. One that found nothing to fetch sleeps for up to a second, and a resume does
+//! not end that; a request to the same broker does. Where it does not reach them they wake by themselves, up to that second
+//! late: while a broker that does not answer is waited for, and where a follower is read from (`client_rack`), since
+//! leaders are asked.
 
 use super::list;
 use crate::kafka::TopicPartition;
@@ -7,49 +9,76 @@ use crate::kafka::client::Context;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaResult;
 use rdkafka::{Offset, TopicPartitionList};
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::collections::BTreeSet;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tracing::{debug, warn};
 
-/// As long as the library itself waits for an answer: earlier it would give up the connection.
+/// A broker has as long as the library itself gives it: where a question ends before, the library gives up the connection.
 const ANSWER: Duration = Duration::from_secs(60);
+
+/// Partitions whose leaders are to be asked.
+type Called = Mutex<BTreeSet<TopicPartition>>;
 
 /// A thread that asks the leaders of partitions for something, one question at a time, since asking blocks. The library's
 /// question without waiting, `ListOffsets`, may touch what it has freed when a leader is unknown.
-pub(super) struct Waker(Sender<Vec<TopicPartition>>);
+pub(super) struct Waker {
+    called: Arc<Called>,
+    bell: SyncSender<()>,
+}
 
 impl Waker {
     /// The waker of `consumer`, which lives until this is dropped and the last question is answered.
     pub fn of(consumer: &Arc<BaseConsumer<Context>>) -> Self {
-        let (sender, partitions) = channel();
-        let consumer = Arc::clone(consumer);
+        let (waker, rings) = Self::new();
+        let (consumer, called) = (Arc::clone(consumer), Arc::clone(&waker.called));
         let thread = std::thread::Builder::new().name("waker".to_owned());
-        if let Err(error) = thread.spawn(move || run(&consumer, &partitions)) {
+        if let Err(error) = thread.spawn(move || run(&consumer, &called, &rings)) {
             warn!(%error, "no thread to wake those that fetch: they start up to a second later");
         }
-        Self(sender)
+        waker
+    }
+
+    fn new() -> (Self, Receiver<()>) {
+        let (bell, rings) = sync_channel(1);
+        (Self { called: Arc::default(), bell }, rings)
     }
 
     /// Wakes the threads of the brokers that lead these partitions. Returns at once.
     pub fn wake(&self, partitions: Vec<TopicPartition>) {
-        // Without the thread, those that fetch wake by themselves.
-        let _ = self.0.send(partitions);
-    }
-
-    #[cfg(test)]
-    pub fn to(sender: Sender<Vec<TopicPartition>>) -> Self {
-        Self(sender)
+        lock(&self.called).extend(partitions);
+        // It rings already, or there is no thread.
+        let _ = self.bell.try_send(());
     }
 }
 
-fn run(consumer: &BaseConsumer<Context>, partitions: &Receiver<Vec<TopicPartition>>) {
-    while let Ok(mut asked) = partitions.recv() {
-        asked.extend(partitions.try_iter().flatten());
-        asked.sort_unstable();
-        asked.dedup();
-        if let Err(error) = ask(consumer, &asked) {
-            debug!(%error, "the leaders of partitions do not answer");
+#[cfg(test)]
+impl Waker {
+    /// One without a thread.
+    pub fn asleep() -> Self {
+        Self::new().0
+    }
+
+    /// The partitions that were to be woken since the last call.
+    pub fn called(&self) -> Vec<TopicPartition> {
+        std::mem::take(&mut *lock(&self.called)).into_iter().collect()
+    }
+}
+
+fn lock(called: &Called) -> MutexGuard<'_, BTreeSet<TopicPartition>> {
+    called.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn run(consumer: &BaseConsumer<Context>, called: &Called, rings: &Receiver<()>) {
+    while rings.recv().is_ok() {
+        let partitions: Vec<_> = std::mem::take(&mut *lock(called)).into_iter().collect();
+        // A call that came just before was taken with the ring before.
+        if partitions.is_empty() {
+            continue;
+        }
+        if let Err(error) = ask(consumer, &partitions) {
+            debug!(%error, "leaders of partitions could not be asked");
         }
     }
 }
