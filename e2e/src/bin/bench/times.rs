@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use eventsink_e2e::{Worker, Workspace, folder, worker};
+use eventsink_e2e::{Worker, Workspace, folder, process, worker};
 
 use crate::case::{Case, Load, standard};
 use crate::fill::pace;
@@ -21,12 +21,13 @@ pub struct Timed {
 }
 
 /// All of them.
-pub const ALL: [Timed; 7] = [
+pub const ALL: [Timed; 8] = [
     Timed { name: "first-file", run: first_file },
     Timed { name: "recovery", run: recovery },
     Timed { name: "drain", run: drain },
     Timed { name: "freshness", run: freshness },
     Timed { name: "rebalance", run: rebalance },
+    Timed { name: "idle", run: idle },
     Timed { name: "audit", run: audit },
     Timed { name: "profile", run: profile },
 ];
@@ -188,6 +189,34 @@ fn rebalance(bench: &mut Bench) -> Vec<(String, String)> {
 }
 
 /// A bucket of many files, and what it takes to prove that nothing is missing in it.
+/// What a worker costs that has read all, and waits for records.
+fn idle(bench: &mut Bench) -> Vec<(String, String)> {
+    const TIME: Duration = Duration::from_secs(20);
+    let standard = standard();
+    let of_partitions = |bench: &mut Bench, partitions| {
+        let case = Case { load: Load { partitions, ..standard.load }, ..standard.clone() };
+        let topic = bench.kafka.create_topic("idle", partitions);
+        let space = Workspace::new();
+        let (config, _) = bench.settings(&case, &topic, &space, &format!("idle-{partitions}"));
+        let mut worker = Worker::start(&config, space.join("log"), &[]);
+        worker.wait_until_ready();
+        // The broker has just made the topic.
+        thread::sleep(TIME);
+        let used = |worker: &Worker, bench: &Bench| [worker.pid(), bench.kafka.broker_pid()].map(process::cpu);
+        let before = used(&worker, bench);
+        thread::sleep(TIME);
+        let after = used(&worker, bench);
+        worker.terminate();
+        let [worker, broker] = [0, 1].map(|at| (after[at] - before[at]).as_secs_f64() / TIME.as_secs_f64() * 100.0);
+        format!("{worker:.1} % of a core, the broker {broker:.1} %")
+    };
+    [6, 600]
+        .map(|partitions| {
+            (format!("a worker of {partitions} partitions without records"), of_partitions(bench, partitions))
+        })
+        .into()
+}
+
 fn audit(bench: &mut Bench) -> Vec<(String, String)> {
     const CUTS: u64 = 10;
     const ROWS: u64 = 5;
