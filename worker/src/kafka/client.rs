@@ -2,7 +2,6 @@
 //! Values that differ from the library's defaults carry their reason.
 
 use super::oauth::{Alive, Login, OAuthError};
-use super::topics::Controller;
 use eventsink_crds::settings::{Kafka, StartFrom};
 use rdkafka::ClientConfig;
 use rdkafka::ClientContext;
@@ -13,11 +12,13 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::producer::{FutureProducer, Producer as _};
 use rdkafka::statistics::Statistics;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// Takes the library's log lines into ours, and keeps the client's tokens coming.
 #[derive(Debug, Default)]
 pub struct Context {
-    pub(super) controller: Controller,
+    /// The cluster names a controller that is a broker, and it has answered.
+    pub(super) controller_answers: AtomicBool,
     _tokens: Option<Alive>,
 }
 

@@ -139,3 +139,13 @@ fn whoever_fetches_again_is_woken() {
     assert!(fetches(&poller), "there is room");
     assert_eq!(poller.waker.called(), [partition()], "after a pause for want of memory");
 }
+
+#[test]
+fn whoever_insists_does_not_wait_for_room() {
+    let (mut poller, _commands) = poller();
+    sought(&mut poller);
+    poller.command(Command::Insist(partition(), true));
+    poller.budget.add(poller.budget.limit());
+    poller.breathe(Instant::now());
+    assert!(!poller.breath.awaits_room(), "events are taken all the time");
+}

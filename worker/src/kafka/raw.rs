@@ -431,7 +431,7 @@ fn describe<C: ConsumerContext, T>(
     }
 }
 
-/// Id of the broker that the cluster names as its controller, asked for when it is not known yet; -1 when there is none.
+/// Id of the broker that the cluster named last as its controller, waiting for the first answer; -1 when it named none.
 pub fn controller<C: ConsumerContext>(consumer: &BaseConsumer<C>, timeout: Duration) -> i32 {
     let millis = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
     // SAFETY: the client lives; the result is a plain integer.

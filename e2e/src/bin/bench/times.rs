@@ -188,7 +188,6 @@ fn rebalance(bench: &mut Bench) -> Vec<(String, String)> {
     ]
 }
 
-/// A bucket of many files, and what it takes to prove that nothing is missing in it.
 /// What a worker costs that has read all, and waits for records.
 fn idle(bench: &mut Bench) -> Vec<(String, String)> {
     const TIME: Duration = Duration::from_secs(20);
@@ -217,6 +216,7 @@ fn idle(bench: &mut Bench) -> Vec<(String, String)> {
         .into()
 }
 
+/// A bucket of many files, and what it takes to prove that nothing is missing in it.
 fn audit(bench: &mut Bench) -> Vec<(String, String)> {
     const CUTS: u64 = 10;
     const ROWS: u64 = 5;

@@ -32,8 +32,8 @@ enum Room {
     Enough,
     /// None since then: no event is taken.
     Awaited(Instant),
-    /// None for long: all that may be is paused, and events are taken.
-    Gone,
+    /// None for long: all is paused but for those that insist, and events are taken.
+    Paused,
 }
 
 impl Room {
@@ -41,11 +41,11 @@ impl Room {
         let short = if self == Self::Enough { budget.is_gone() } else { budget.is_tight() };
         match self {
             _ if !short => Self::Enough,
-            Self::Gone => Self::Gone,
+            Self::Paused => Self::Paused,
             // Whoever insists makes room by reading, and must not wait.
-            _ if insists() => Self::Gone,
+            _ if insists() => Self::Paused,
             Self::Enough => Self::Awaited(now),
-            Self::Awaited(since) if now.duration_since(since) >= WAIT_FOR_ROOM => Self::Gone,
+            Self::Awaited(since) if now.duration_since(since) >= WAIT_FOR_ROOM => Self::Paused,
             Self::Awaited(_) => self,
         }
     }
@@ -71,7 +71,7 @@ impl Breath {
     /// nothing they cannot, and waiting would not help. Nor does it once all is paused.
     fn lanes_need_time(&self, budget: &Budget) -> bool {
         let make_room = budget.needs_room() && budget.closed_early() != self.closed;
-        budget.lanes_are_behind() || (make_room && self.room != Room::Gone)
+        budget.lanes_are_behind() || (make_room && self.room != Room::Paused)
     }
 }
 
@@ -86,7 +86,7 @@ impl Poller {
     pub(super) fn insist(&mut self, at: &TopicPartition, insists: bool) {
         let Some(slot) = self.slots.get_mut(at) else { return };
         slot.insists = insists;
-        if self.breath.room == Room::Gone {
+        if self.breath.room == Room::Paused {
             self.fetch(std::slice::from_ref(at));
         }
     }
@@ -112,7 +112,7 @@ impl Poller {
     }
 
     pub(super) fn fetches(&self, slot: &Slot) -> bool {
-        !slot.paused && slot.seek.is_none() && (slot.insists || self.breath.room != Room::Gone)
+        !slot.paused && slot.seek.is_none() && (slot.insists || self.breath.room != Room::Paused)
     }
 
     /// Pauses everything while the byte budget is gone for longer than a moment, and keeps polling: membership outlives
@@ -121,8 +121,8 @@ impl Poller {
         let before = self.breath.room;
         let insists = || self.slots.values().any(|slot| slot.insists);
         self.breath.room = before.next(&self.budget, now, insists);
-        let paused = self.breath.room == Room::Gone;
-        if paused == (before == Room::Gone) {
+        let paused = self.breath.room == Room::Paused;
+        if paused == (before == Room::Paused) {
             return;
         }
         let reading: Vec<_> = self.slots.values().filter(|slot| slot.breathes()).map(|slot| slot.at.clone()).collect();
@@ -153,17 +153,17 @@ mod tests {
         assert_eq!(next(Room::Enough, &gone, Duration::ZERO), awaited);
         for budget in [&gone, &tight] {
             assert_eq!(next(awaited, budget, nearly), awaited);
-            assert_eq!(next(awaited, budget, WAIT_FOR_ROOM), Room::Gone);
-            assert_eq!(next(Room::Gone, budget, nearly), Room::Gone);
+            assert_eq!(next(awaited, budget, WAIT_FOR_ROOM), Room::Paused);
+            assert_eq!(next(Room::Paused, budget, nearly), Room::Paused);
         }
-        assert_eq!([awaited, Room::Gone].map(|room| next(room, &enough, nearly)), [Room::Enough; 2]);
+        assert_eq!([awaited, Room::Paused].map(|room| next(room, &enough, nearly)), [Room::Enough; 2]);
     }
 
     #[test]
     fn whoever_insists_does_not_wait_for_room() {
         let gone = holding(700);
         let rooms = [Room::Enough, Room::Awaited(Instant::now())];
-        assert_eq!(rooms.map(|room| room.next(&gone, Instant::now(), || true)), [Room::Gone; 2]);
+        assert_eq!(rooms.map(|room| room.next(&gone, Instant::now(), || true)), [Room::Paused; 2]);
         assert_eq!(Room::Enough.next(&holding(0), Instant::now(), || true), Room::Enough);
     }
 
@@ -172,7 +172,7 @@ mod tests {
         let (budget, long) = (holding(700), HELD_BACK * 100);
         let breath = |room| Breath { room, closed: 0 };
         assert!(breath(Room::Awaited(Instant::now())).holds_back(&budget, long));
-        assert!(!breath(Room::Gone).holds_back(&budget, long));
+        assert!(!breath(Room::Paused).holds_back(&budget, long));
     }
 
     #[test]
@@ -182,7 +182,7 @@ mod tests {
         assert!(budget.needs_room() && !holds_back(&breath), "no cut was closed");
         budget.closes_early();
         assert!(holds_back(&breath) && !breath.holds_back(&budget, HELD_BACK), "rebalances are among the events");
-        breath.room = Room::Gone;
+        breath.room = Room::Paused;
         assert!(!holds_back(&breath), "nothing more comes");
         breath.room = Room::Enough;
         breath.takes(&budget);

@@ -96,6 +96,18 @@ mod tests {
     use rdkafka::mocking::MockCluster;
 
     #[test]
+    fn calls_are_collected_until_the_bell_is_heard() {
+        let (waker, rings) = Waker::new();
+        let at = |number| named(("t".to_owned(), number));
+        waker.wake(vec![at(1), at(0)]);
+        waker.wake(vec![at(1)]);
+        assert_eq!((rings.try_recv(), rings.try_recv().is_err()), (Ok(()), true));
+        assert_eq!(waker.called(), [at(0), at(1)]);
+        waker.wake(vec![at(2)]);
+        assert_eq!((rings.try_recv(), waker.called()), (Ok(()), vec![at(2)]));
+    }
+
+    #[test]
     fn the_leaders_of_all_partitions_are_asked() {
         let cluster = MockCluster::new(3).unwrap();
         cluster.create_topic("t", 3, 1).unwrap();

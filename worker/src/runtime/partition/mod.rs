@@ -440,10 +440,10 @@ impl Partition {
     }
 
     /// A cut that is read again goes on with leave while reading may stand for want of memory, and gives it back when it
-    /// has been read.
+    /// has been read. None is given while the store is away, since what has been read stays in memory then.
     fn insist_on_replay(&mut self) {
         let insists = match (&self.replay, self.exceeds) {
-            (Some(_), false) => self.shared.budget.is_tight() && self.shared.budget.may_exceed(),
+            (Some(_), false) => self.shared.budget.is_tight() && !self.store_away && self.shared.budget.may_exceed(),
             (Some(_), true) => true,
             (None, _) => false,
         };

@@ -196,6 +196,9 @@ async fn a_cut_that_is_read_again_insists_wherever_reading_may_stand_for_want_of
     assert_eq!(insists(&mut lane), None, "there is room");
     lane.partition.shared.budget.add(BUDGET / 100 * 60);
     assert!(lane.partition.shared.budget.is_tight() && !lane.partition.shared.budget.is_gone());
+    lane.partition.store_away = true;
+    assert_eq!(insists(&mut lane), None, "what has been read could not leave memory");
+    lane.partition.store_away = false;
     assert_eq!(insists(&mut lane), Some(true));
     lane.partition.replay = None;
     assert_eq!(insists(&mut lane), Some(false), "it has been read");
